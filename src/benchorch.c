@@ -1,0 +1,47 @@
+/*
+ * The module: magic, settings.
+ *
+ * All settings of the extension are defined here and carry the prefix
+ * benchorch.  They can be set for a database or a role by its owner's ALTER
+ * DATABASE, and are read by name from SQL where SQL needs them.
+ */
+#include "benchorch.h"
+
+#include "utils/guc.h"
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+/* How long a worker's claims hold without a heartbeat. */
+int			benchorch_lease;
+
+/* By how much another lane's best config must be more urgent before a worker leaves its warm lane. */
+int			benchorch_lane_switch_cost;
+
+/* Ready configs that one chunk holds. */
+int			benchorch_chunk_size;
+
+void
+_PG_init(void)
+{
+	DefineCustomIntVariable("benchorch.lease",
+							"How long a worker's claims hold without a heartbeat.",
+							"Must be longer than the interval of the workers' heartbeats.",
+							&benchorch_lease, 60, 1, 86400,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("benchorch.lane_switch_cost",
+							"Priority by which another lane must be more urgent before a worker leaves its warm lane.",
+							NULL,
+							&benchorch_lane_switch_cost, 1000, 0, PG_INT32_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("benchorch.chunk_size",
+							"Ready configs that one chunk holds.",
+							"More makes large claims cheaper, fewer makes small ones cheaper.",
+							&benchorch_chunk_size, 100, 1, 500,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+
+	MarkGUCPrefixReserved("benchorch");
+}

@@ -1,0 +1,244 @@
+/*
+ * What crosses the files of the extension, grouped by the file that defines
+ * it.  A file calls only what lies below it:
+ *
+ *   claim, recovery, results  ->  status, matrix  ->  ready, progress  ->  plans
+ *
+ * Every function here that takes or changes rows runs inside SPI: the SQL
+ * callable functions connect, the rest is called while connected.
+ */
+#ifndef BENCHORCH_H
+#define BENCHORCH_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/uuid.h"
+
+/* SQLSTATEs of our own */
+#define ERRCODE_BENCHORCH_STALE_CLAIM		MAKE_SQLSTATE('B', 'O', '0', '0', '1')
+#define ERRCODE_BENCHORCH_BAD_TRANSITION	MAKE_SQLSTATE('B', 'O', '0', '0', '2')
+
+/* ------------------------------------------------------------ in benchorch.c */
+
+extern int	benchorch_lease;			/* seconds */
+extern int	benchorch_lane_switch_cost;
+extern int	benchorch_chunk_size;
+
+/* ---------------------------------------------------------------- in plans.c */
+
+#define STATEMENT_MAX_ARGS 24
+
+/*
+ * A statement that is prepared once a session and kept.  Declare it static
+ * and const-initialise sql, nargs and types; plan belongs to plans.c.  The
+ * plan is forced generic: every statement must reach its rows by an index
+ * whatever the parameters are.
+ */
+typedef struct Statement
+{
+	const char *sql;
+	int			nargs;
+	Oid			types[STATEMENT_MAX_ARGS];
+	SPIPlanPtr	plan;
+} Statement;
+
+/* Runs the plan; returns the number of rows processed (SPI_tuptable holds what it returned). */
+extern uint64 benchorch_run(Statement *statement, Datum *values, const char *nulls);
+/* The same as a cursor, so that rows are locked only as they are fetched. */
+extern Portal benchorch_open(Statement *statement, Datum *values, const char *nulls);
+
+/* Column of a row of SPI_tuptable, by position from 1. */
+extern Datum benchorch_column(uint64 row, int column, bool *isnull);
+extern int64 benchorch_column_int64(uint64 row, int column);
+extern int32 benchorch_column_int32(uint64 row, int column);
+extern pg_uuid_t benchorch_column_uuid(uint64 row, int column);
+extern char *benchorch_column_text(uint64 row, int column);	/* NULL for NULL */
+
+/* int8[] and int4[] without NULLs */
+extern Datum benchorch_int64_array(const int64 *values, int n);
+extern int64 *benchorch_array_int64(Datum array, int *n);
+extern Datum benchorch_int32_array(const int32 *values, int n);
+extern int32 *benchorch_array_int32(Datum array, int *n);
+
+/* Positions of the ids, in the order of the ids: the order in which rows are locked. */
+extern int *benchorch_id_order(const int64 *ids, int n);
+
+/* An argument that must not be NULL: raises 22023 naming it. */
+extern void benchorch_require(FunctionCallInfo fcinfo, int argno, const char *name);
+/* A model version that must exist: raises 42704. */
+extern void benchorch_require_model(const pg_uuid_t *model_version_id);
+
+/* --------------------------------------------------------------- in status.c */
+
+typedef enum ConfigStatus
+{
+	CONFIG_PENDING,
+	CONFIG_RUNNING,
+	CONFIG_COMPLETED,
+	CONFIG_FAILED,
+	CONFIG_SKIPPED,
+	CONFIG_CANCELLED,
+	CONFIG_STATUSES				/* how many there are */
+} ConfigStatus;
+
+typedef enum Outcome
+{
+	OUTCOME_NONE,				/* none given */
+	OUTCOME_OK,
+	OUTCOME_GPU_OOM,
+	OUTCOME_HOST_OOM,
+	OUTCOME_UNSUPPORTED,
+	OUTCOME_BAD_CONFIG,
+	OUTCOME_TIMEOUT,
+	OUTCOME_CRASH,
+	OUTCOME_BAD_OUTPUT,
+	OUTCOME_GPU_FAULT,
+	OUTCOME_NODE_FAULT,
+	OUTCOME_PREEMPTED,
+	OUTCOME_LOST,
+	OUTCOMES					/* how many there are */
+} Outcome;
+
+extern ConfigStatus benchorch_status_from_bytes(const char *bytes, int len);
+extern const char *benchorch_status_name(ConfigStatus status);
+extern ConfigStatus benchorch_status_from_name(const char *name);	/* 22023 where unknown */
+extern const char *benchorch_outcome_name(Outcome outcome);
+extern Outcome benchorch_outcome_from_name(const char *name);		/* 22023 where unknown */
+
+/* A config as the last transition or look-up left it. */
+typedef struct Config
+{
+	int64		id;
+	int64		claim_id;		/* 0: none */
+	ConfigStatus status;
+	pg_uuid_t	model_version_id;
+} Config;
+
+/* Looks a config up without locking it; false where there is none. */
+extern bool benchorch_get_config(int64 config_id, Config *config);
+
+/* The same, locking its row. */
+extern bool benchorch_lock_config(int64 config_id, Config *config);
+
+/* Errors that several verbs raise. */
+extern void benchorch_no_such_config(int64 config_id) pg_attribute_noreturn();	/* 42704 */
+extern void benchorch_stale_claim(int64 config_id, int64 claim_id) pg_attribute_noreturn();	/* BO001 */
+
+/*
+ * running -> completed, for every pair (config_ids[i], claim_ids[i]) whose
+ * claim is current.  done[i] says which were; the others are unchanged.
+ * Counts, the endgame and the claims' rows are seen to.  The arrays may be in
+ * any order; a pair that occurs twice is done once.
+ */
+extern void benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int n, bool *done);
+
+/*
+ * The current claim of a config has ended badly: applies the retry policy of
+ * the outcome (pending again, now or later, or failed) and writes the attempt
+ * row.  Where the claim is no longer current it changes nothing and returns
+ * false.  message, log and details may be NULL (0); the members of details
+ * that are known (argv, exit_code, signal) become columns.
+ */
+extern bool benchorch_end_attempt(int64 config_id, int64 claim_id, Outcome outcome,
+								  const char *message, Datum log, Datum details, ConfigStatus *status);
+
+/*
+ * running -> pending for a config whose row is locked: ready at once, or after
+ * a delay in seconds.  avoid_worker may be NULL.
+ */
+extern void benchorch_put_back(const Config *config, bool counted, const char *message, double delay,
+							   const pg_uuid_t *avoid_worker);
+
+/* Configs of the model have settled: marks it where nothing of it is pending. */
+extern void benchorch_check_endgame(const pg_uuid_t *model_version_id);
+
+/*
+ * What an earlier benchorch_end_attempt answered for the same claim: false
+ * where there was none.
+ */
+extern bool benchorch_ended_attempt(int64 config_id, int64 claim_id, ConfigStatus *status);
+
+/* ------------------------------------------------------------- in recovery.c */
+
+extern void benchorch_no_such_worker(const pg_uuid_t *worker_id) pg_attribute_noreturn();	/* 42704 */
+extern int	benchorch_sweep_leases(int max_claims);
+extern bool benchorch_sweep_now_and_then(void);
+extern int	benchorch_wake_delayed(void);
+
+/* ---------------------------------------------------------------- in ready.c */
+
+/* A pending config as the chunks need it. */
+typedef struct ReadyConfig
+{
+	int64		id;
+	int64		work;			/* batch size x sequence length: orders equals */
+	pg_uuid_t	model_version_id;
+	int32		lane_id;
+	int32		hardware_config_id;	/* 0: any */
+	int32		framework_id;
+	int32		gpus;
+	int32		priority;
+} ReadyConfig;
+
+extern void benchorch_feed(ReadyConfig *configs, int n, const pg_uuid_t *avoid_worker);
+extern void benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker);
+
+/* ------------------------------------------------------------- in progress.c */
+
+extern void benchorch_count(const pg_uuid_t *model_version_id, const int64 *changes);
+extern void benchorch_count_move(const pg_uuid_t *model_version_id, ConfigStatus from, ConfigStatus to, int64 n);
+
+/* ----------------------------------------------------------------- in json.c */
+
+/*
+ * The result in what a benchmark printed: an object or an array.  Never raises
+ * an error for it: NULL where there is none, and *why says why.
+ */
+extern Jsonb *benchorch_parse_output(const char *bytes, Size len, char **why);
+
+/* ------------------------------------------------------------- in adapters.c */
+
+/* The canonical metrics, as columns of benchmark_results; see docs/results.md. */
+#define BENCHORCH_METRICS(M) \
+	M(0, ttft_mean_ms) M(1, ttft_p50_ms) M(2, ttft_p90_ms) M(3, ttft_p95_ms) M(4, ttft_p99_ms) \
+	M(5, tpot_mean_ms) M(6, tpot_p50_ms) M(7, tpot_p90_ms) M(8, tpot_p95_ms) M(9, tpot_p99_ms) \
+	M(10, itl_mean_ms) M(11, itl_p50_ms) M(12, itl_p95_ms) M(13, itl_p99_ms) M(14, e2e_mean_ms) \
+	M(15, e2e_p50_ms) M(16, e2e_p90_ms) M(17, e2e_p95_ms) M(18, e2e_p99_ms) M(19, requests_per_s) \
+	M(20, output_tokens_per_s) M(21, total_tokens_per_s) M(22, goodput_per_s) M(23, concurrency_mean) \
+	M(24, requests_completed) M(25, requests_failed) M(26, input_tokens) M(27, output_tokens) \
+	M(28, duration_s) M(29, gpu_memory_peak_bytes) M(30, host_memory_peak_bytes) M(31, energy_j) \
+	M(32, roofline_prefill) M(33, roofline_decode) M(34, roofline_prefill_measured) \
+	M(35, roofline_decode_measured) M(36, accuracy) M(37, noise_rel)
+
+typedef enum Metric
+{
+#define METRIC(number, name) METRIC_##name = number,
+	BENCHORCH_METRICS(METRIC)
+#undef METRIC
+	METRICS						/* how many there are */
+} Metric;
+
+/* What an adapter made of a result. */
+typedef struct Metrics
+{
+	double		values[METRICS];	/* NaN: none */
+	bool		none_completed; /* requests were counted, and not one completed */
+	Datum		method;			/* text[], sorted */
+	Datum		flags;			/* jsonb: the checks that failed */
+} Metrics;
+
+typedef struct Adapter Adapter;
+
+/* An adapter's rows; NULL where it has none.  Lives in the current context. */
+extern Adapter *benchorch_load_adapter(const char *name);
+/* The adapter whose sign the result bears; NULL where there is none. */
+extern char *benchorch_guess_adapter(Jsonb *raw);
+/* Without an adapter (NULL) there is no metric. */
+extern void benchorch_normalize(const Adapter *adapter, Jsonb *raw, Metrics *metrics);
+
+#endif							/* BENCHORCH_H */

@@ -1,0 +1,333 @@
+/*
+ * Readiness: the chunks in which every claimable config stands.
+ *
+ * Invariant 9: a config that is pending, due and not paused stands in a lane
+ * chunk (for claims with a worker) and in a priority chunk (for claims
+ * without one); one that waits for its retry time stands in delayed_configs.
+ * Chunks are hints: they may also name configs that are no longer pending.
+ *
+ * Rows come in by INSERT, COPY or a restore alike: one statement trigger
+ * feeds the chunks and the counters from what was inserted.  It looks at
+ * nothing but those rows, because a restore brings them before the tables
+ * that they refer to.
+ */
+#include "benchorch.h"
+
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "common/hashfn.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/tuplestore.h"
+
+PG_FUNCTION_INFO_V1(benchorch_configs_inserted);
+
+static Statement insert_lane_chunk = {
+	.sql = "INSERT INTO benchorch.lane_chunks (model_version_id, lane_id, hardware_config_id, framework_id, gpus,"
+	" priority, avoid_worker_id, ids, priorities) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+	.nargs = 9,
+	.types = {UUIDOID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, UUIDOID, INT8ARRAYOID, INT4ARRAYOID}
+};
+
+static Statement insert_priority_chunk = {
+	.sql = "INSERT INTO benchorch.priority_chunks (model_version_id, priority, ids) VALUES ($1, $2, $3)",
+	.nargs = 3,
+	.types = {UUIDOID, INT4OID, INT8ARRAYOID}
+};
+
+static Statement select_pending = {
+	.sql = "SELECT id, model_version_id, lane_id, coalesce(hardware_config_id, 0), framework_id, gpus, priority,"
+	" coalesce(batch_size, 1)::bigint * coalesce(sequence_length, 1)"
+	" FROM benchorch.benchmark_configs WHERE id = ANY ($1) AND status = 'pending'",
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
+};
+
+/* A restored claim stands in for its configs until the sweep takes them back. */
+static Statement insert_restored_claim = {
+	.sql = "INSERT INTO benchorch.claims (claim_id, claimed_at, restored, config_ids)"
+	" VALUES ($1, pg_catalog.now(), true, $2)"
+	" ON CONFLICT (claim_id) DO UPDATE SET config_ids = claims.config_ids || excluded.config_ids",
+	.nargs = 2,
+	.types = {INT8OID, INT8ARRAYOID}
+};
+
+static Statement reopen_model = {
+	.sql = "UPDATE benchorch.model_versions SET finalized_at = NULL WHERE id = $1 AND finalized_at IS NOT NULL",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
+
+static int
+compare_uuid(const pg_uuid_t *a, const pg_uuid_t *b)
+{
+	return memcmp(a->data, b->data, UUID_LEN);
+}
+
+#define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
+
+/* By lane, most urgent first, the largest work first among equals. */
+static int
+by_lane(const void *pa, const void *pb)
+{
+	const ReadyConfig *a = pa;
+	const ReadyConfig *b = pb;
+	int			c = COMPARE(a->lane_id, b->lane_id);
+
+	if (c == 0)
+		c = COMPARE(a->priority, b->priority);
+	if (c == 0)
+		c = COMPARE(b->work, a->work);
+	return c != 0 ? c : COMPARE(a->id, b->id);
+}
+
+static int
+by_priority(const void *pa, const void *pb)
+{
+	const ReadyConfig *a = pa;
+	const ReadyConfig *b = pb;
+	int			c = compare_uuid(&a->model_version_id, &b->model_version_id);
+
+	if (c == 0)
+		c = COMPARE(a->priority, b->priority);
+	return c != 0 ? c : COMPARE(a->id, b->id);
+}
+
+static void
+put_lane_chunk(ReadyConfig *first, int n, const pg_uuid_t *avoid_worker)
+{
+	int64	   *ids = palloc(sizeof(int64) * n);
+	int32	   *priorities = palloc(sizeof(int32) * n);
+	Datum		values[9];
+
+	for (int i = 0; i < n; i++)
+	{
+		ids[i] = first[i].id;
+		priorities[i] = first[i].priority;
+	}
+	values[0] = UUIDPGetDatum(&first->model_version_id);
+	values[1] = Int32GetDatum(first->lane_id);
+	values[2] = Int32GetDatum(first->hardware_config_id);
+	values[3] = Int32GetDatum(first->framework_id);
+	values[4] = Int32GetDatum(first->gpus);
+	values[5] = Int32GetDatum(first->priority);
+	values[6] = UUIDPGetDatum(avoid_worker);
+	values[7] = benchorch_int64_array(ids, n);
+	values[8] = benchorch_int32_array(priorities, n);
+	benchorch_run(&insert_lane_chunk, values, avoid_worker ? NULL : "      n  ");
+}
+
+static void
+put_priority_chunk(ReadyConfig *first, int n)
+{
+	int64	   *ids = palloc(sizeof(int64) * n);
+	Datum		values[3];
+
+	for (int i = 0; i < n; i++)
+		ids[i] = first[i].id;
+	values[0] = UUIDPGetDatum(&first->model_version_id);
+	values[1] = Int32GetDatum(first->priority);
+	values[2] = benchorch_int64_array(ids, n);
+	benchorch_run(&insert_priority_chunk, values, NULL);
+}
+
+/* Puts pending configs into chunks; sorts the array. */
+void
+benchorch_feed(ReadyConfig *configs, int n, const pg_uuid_t *avoid_worker)
+{
+	MemoryContext per_chunk = AllocSetContextCreate(CurrentMemoryContext, "benchorch chunk", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(per_chunk);
+	int			end;
+
+	qsort(configs, n, sizeof(ReadyConfig), by_lane);
+	for (int start = 0; start < n; start = end)
+	{
+		for (end = start + 1; end < n && end - start < benchorch_chunk_size; end++)
+			if (configs[end].lane_id != configs[start].lane_id)
+				break;
+		put_lane_chunk(configs + start, end - start, avoid_worker);
+		MemoryContextReset(per_chunk);
+		CHECK_FOR_INTERRUPTS();
+	}
+
+	qsort(configs, n, sizeof(ReadyConfig), by_priority);
+	for (int start = 0; start < n; start = end)
+	{
+		for (end = start + 1; end < n && end - start < benchorch_chunk_size; end++)
+			if (configs[end].priority != configs[start].priority ||
+				compare_uuid(&configs[end].model_version_id, &configs[start].model_version_id) != 0)
+				break;
+		put_priority_chunk(configs + start, end - start);
+		MemoryContextReset(per_chunk);
+		CHECK_FOR_INTERRUPTS();
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(per_chunk);
+}
+
+/* The same by id: reads the rows, passes by those that are not pending. */
+void
+benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker)
+{
+	Datum		values[1];
+	uint64		found;
+	ReadyConfig *configs;
+
+	values[0] = benchorch_int64_array(ids, n);
+	found = benchorch_run(&select_pending, values, NULL);
+	if (found == 0)
+		return;
+	configs = palloc(sizeof(ReadyConfig) * found);
+	for (uint64 i = 0; i < found; i++)
+	{
+		configs[i].id = benchorch_column_int64(i, 1);
+		configs[i].model_version_id = benchorch_column_uuid(i, 2);
+		configs[i].lane_id = benchorch_column_int32(i, 3);
+		configs[i].hardware_config_id = benchorch_column_int32(i, 4);
+		configs[i].framework_id = benchorch_column_int32(i, 5);
+		configs[i].gpus = benchorch_column_int32(i, 6);
+		configs[i].priority = benchorch_column_int32(i, 7);
+		configs[i].work = benchorch_column_int64(i, 8);
+	}
+	benchorch_feed(configs, found, avoid_worker);
+}
+
+/* ------------------------------------------------------------ what came in */
+
+/* Where the columns that the trigger reads stand in the table. */
+typedef struct Columns
+{
+	int			id,
+				model_version_id,
+				hardware_config_id,
+				framework_id,
+				batch_size,
+				sequence_length,
+				gpus,
+				priority,
+				status,
+				lane_id,
+				claim_id;
+} Columns;
+
+static Columns
+find_columns(TupleDesc desc)
+{
+	Columns		columns = {
+		.id = SPI_fnumber(desc, "id"),
+		.model_version_id = SPI_fnumber(desc, "model_version_id"),
+		.hardware_config_id = SPI_fnumber(desc, "hardware_config_id"),
+		.framework_id = SPI_fnumber(desc, "framework_id"),
+		.batch_size = SPI_fnumber(desc, "batch_size"),
+		.sequence_length = SPI_fnumber(desc, "sequence_length"),
+		.gpus = SPI_fnumber(desc, "gpus"),
+		.priority = SPI_fnumber(desc, "priority"),
+		.status = SPI_fnumber(desc, "status"),
+		.lane_id = SPI_fnumber(desc, "lane_id"),
+		.claim_id = SPI_fnumber(desc, "claim_id"),
+	};
+
+	return columns;
+}
+
+static int32
+slot_int32(TupleTableSlot *slot, int column, int32 when_null)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column, &isnull);
+
+	return isnull ? when_null : DatumGetInt32(value);
+}
+
+static void
+put_restored_claim(TupleTableSlot *slot, const Columns *columns, int64 config_id)
+{
+	bool		isnull;
+	Datum		values[2];
+
+	values[0] = slot_getattr(slot, columns->claim_id, &isnull);
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_BENCHORCH_BAD_TRANSITION),
+				 errmsg("config " INT64_FORMAT " cannot be inserted as running", config_id),
+				 errhint("Insert it as pending and call benchorch.claim_batch().")));
+	values[1] = benchorch_int64_array(&config_id, 1);
+	benchorch_run(&insert_restored_claim, values, NULL);
+}
+
+/* One model of the rows that came in. */
+typedef struct Arrivals
+{
+	pg_uuid_t	model_version_id;	/* hash key: must be first */
+	int64		counts[CONFIG_STATUSES];
+} Arrivals;
+
+/* AFTER INSERT ... FOR EACH STATEMENT, REFERENCING NEW TABLE. */
+Datum
+benchorch_configs_inserted(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	Columns		columns = find_columns(desc);
+	HASHCTL		info = {.keysize = UUID_LEN, .entrysize = sizeof(Arrivals), .hcxt = CurrentMemoryContext};
+	HTAB	   *models = hash_create("benchorch arrivals", 16, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	HASH_SEQ_STATUS scan;
+	Arrivals   *model;
+	Size		allocated = 1024;
+	ReadyConfig *ready = palloc(sizeof(ReadyConfig) * allocated);
+	int			n = 0;
+
+	SPI_connect();
+	tuplestore_rescan(trigger->tg_newtable);
+	while (tuplestore_gettupleslot(trigger->tg_newtable, true, false, slot))
+	{
+		bool		isnull;
+		bool		found;
+		int64		id = DatumGetInt64(slot_getattr(slot, columns.id, &isnull));
+		pg_uuid_t  *model_id = DatumGetUUIDP(slot_getattr(slot, columns.model_version_id, &isnull));
+		text	   *name = DatumGetTextPP(slot_getattr(slot, columns.status, &isnull));
+		ConfigStatus status = benchorch_status_from_bytes(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+
+		model = hash_search(models, model_id, HASH_ENTER, &found);
+		if (!found)
+			memset(model->counts, 0, sizeof(model->counts));
+		model->counts[status]++;
+
+		if (status == CONFIG_RUNNING)
+			put_restored_claim(slot, &columns, id);
+		if (status != CONFIG_PENDING)
+			continue;
+		if (n == allocated)
+		{
+			allocated *= 2;
+			ready = repalloc_huge(ready, sizeof(ReadyConfig) * allocated);
+		}
+		ready[n].id = id;
+		ready[n].model_version_id = *model_id;
+		ready[n].lane_id = slot_int32(slot, columns.lane_id, 0);
+		ready[n].hardware_config_id = slot_int32(slot, columns.hardware_config_id, 0);
+		ready[n].framework_id = slot_int32(slot, columns.framework_id, 0);
+		ready[n].gpus = slot_int32(slot, columns.gpus, 1);
+		ready[n].priority = slot_int32(slot, columns.priority, 0);
+		ready[n].work = (int64) slot_int32(slot, columns.batch_size, 1) * slot_int32(slot, columns.sequence_length, 1);
+		n++;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+
+	benchorch_feed(ready, n, NULL);
+
+	hash_seq_init(&scan, models);
+	while ((model = hash_seq_search(&scan)) != NULL)
+	{
+		Datum		values[1] = {UUIDPGetDatum(&model->model_version_id)};
+
+		benchorch_count(&model->model_version_id, model->counts);
+		if (model->counts[CONFIG_PENDING] > 0)
+			benchorch_run(&reopen_model, values, NULL);
+	}
+	SPI_finish();
+	PG_RETURN_POINTER(NULL);
+}

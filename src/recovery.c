@@ -1,0 +1,342 @@
+/*
+ * Recovery: what a dead worker held becomes ready again.
+ *
+ * A worker's claims hold as long as its lease; heartbeat and claim_batch
+ * extend it.  The sweep locks the lease's row before it looks at it, so that a
+ * heartbeat either comes first (and the claims hold) or waits and is told
+ * which claims are lost.  Claims without a worker have no lease: reset_stale
+ * takes back what of them began longer ago than its timeout.
+ *
+ * A loss is blamed on what had been started, and only there is an attempt
+ * recorded; what merely waited in the claim is ready again at no cost.
+ */
+#include "benchorch.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(benchorch_reset_stale);
+PG_FUNCTION_INFO_V1(benchorch_release);
+PG_FUNCTION_INFO_V1(benchorch_lease_seconds);
+
+/* Sweeps of the claims themselves: at most one in this time, in each session. */
+#define SWEEP_INTERVAL_MS 1000
+
+static Statement expired_claims = {
+	.sql = "SELECT l.claim_id, l.config_ids FROM benchorch.claims l"
+	" JOIN (SELECT worker_id FROM benchorch.worker_leases WHERE expires_at < pg_catalog.clock_timestamp()"
+	"  FOR UPDATE SKIP LOCKED) AS expired ON expired.worker_id = l.worker_id"
+	" UNION ALL SELECT claim_id, config_ids FROM benchorch.claims WHERE restored"
+	" LIMIT $1",
+	.nargs = 1,
+	.types = {INT4OID}
+};
+
+static Statement stale_configs = {
+	.sql = "SELECT c.id, c.claim_id FROM benchorch.claims l"
+	" JOIN benchorch.benchmark_configs c ON c.id = ANY (l.config_ids) AND c.claim_id = l.claim_id"
+	" WHERE l.worker_id IS NULL AND NOT l.restored AND c.status = 'running'"
+	" AND coalesce(c.started_at, l.claimed_at) < pg_catalog.clock_timestamp() - pg_catalog.make_interval(mins => $1)"
+	" ORDER BY c.id",
+	.nargs = 1,
+	.types = {INT4OID}
+};
+
+static Statement worker_claims = {
+	.sql = "SELECT claim_id, config_ids FROM benchorch.claims WHERE worker_id = $1 FOR UPDATE",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
+
+static Statement worker_exists = {
+	.sql = "SELECT 1 FROM benchorch.workers WHERE id = $1",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
+
+static Statement delete_claims = {
+	.sql = "DELETE FROM benchorch.claims WHERE claim_id = ANY ($1)",
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
+};
+
+/* A config and whether its run has begun; locked. */
+static Statement lock_held = {
+	.sql = "SELECT coalesce(c.claim_id, 0), c.status, c.model_version_id, c.run_started, l.worker_id IS NOT NULL OR l.restored"
+	" FROM benchorch.benchmark_configs c LEFT JOIN benchorch.claims l ON l.claim_id = c.claim_id"
+	" WHERE c.id = $1 FOR NO KEY UPDATE OF c",
+	.nargs = 1,
+	.types = {INT8OID}
+};
+
+void
+benchorch_no_such_worker(const pg_uuid_t *worker_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("worker %s does not exist", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(worker_id)))),
+			 errhint("Register it first: benchorch.register_worker().")));
+}
+
+/* What a claim held, and when: pairs in id order. */
+typedef struct Held
+{
+	int64		config_id;
+	int64		claim_id;
+} Held;
+
+static int
+by_config(const void *a, const void *b)
+{
+	int64		x = ((const Held *) a)->config_id;
+	int64		y = ((const Held *) b)->config_id;
+
+	return (x > y) - (x < y);
+}
+
+/* The rows (claim_id, config_ids) of the last plan as pairs in id order; *claims gets the claims. */
+static Held *
+returned_pairs(uint64 rows, int *n, int64 **claims)
+{
+	Held	   *held = NULL;
+
+	*n = 0;
+	*claims = palloc(sizeof(int64) * Max(rows, 1));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool		isnull;
+		int			length;
+		int64	   *ids = benchorch_array_int64(benchorch_column(i, 2, &isnull), &length);
+
+		(*claims)[i] = benchorch_column_int64(i, 1);
+		held = held ? repalloc_huge(held, sizeof(Held) * (*n + length + 1)) : palloc(sizeof(Held) * (length + 1));
+		for (int j = 0; j < length; j++)
+			held[(*n)++] = (Held) {ids[j], (*claims)[i]};
+	}
+	if (*n > 1)
+		qsort(held, *n, sizeof(Held), by_config);
+	return held;
+}
+
+/*
+ * Takes one config out of its claim; false where the claim does not hold it.
+ * What had been started has an attempt that ends; what waited goes back.
+ */
+static bool
+take_back(int64 config_id, int64 claim_id, Outcome outcome, bool only_waiting, const char *message)
+{
+	Datum		values[1] = {Int64GetDatum(config_id)};
+	Config		config = {.id = config_id};
+	bool		isnull;
+	bool		run_started;
+	bool		knows;
+	ConfigStatus status;
+
+	if (benchorch_run(&lock_held, values, NULL) == 0)
+		return false;
+	config.claim_id = benchorch_column_int64(0, 1);
+	config.status = benchorch_status_from_name(benchorch_column_text(0, 2));
+	config.model_version_id = benchorch_column_uuid(0, 3);
+	run_started = DatumGetBool(benchorch_column(0, 4, &isnull));
+	knows = DatumGetBool(benchorch_column(0, 5, &isnull)) && !isnull;
+	if (config.status != CONFIG_RUNNING || config.claim_id != claim_id || (only_waiting && run_started))
+		return false;
+	if (run_started || !knows)
+		return benchorch_end_attempt(config_id, claim_id, outcome, message, (Datum) 0, (Datum) 0, &status);
+	benchorch_put_back(&config, outcome != OUTCOME_PREEMPTED, message, 0, NULL);
+	return true;
+}
+
+/*
+ * Takes back what the claims of expired leases hold, of at most max_claims
+ * claims.  Returns how many configs that were.
+ */
+int
+benchorch_sweep_leases(int max_claims)
+{
+	Datum		values[1] = {Int32GetDatum(max_claims)};
+	uint64		rows = benchorch_run(&expired_claims, values, NULL);
+	int64	   *claims;
+	int			n;
+	Held	   *held;
+	int			taken = 0;
+
+	if (rows == 0)
+		return 0;
+	held = returned_pairs(rows, &n, &claims);
+	for (int i = 0; i < n; i++)
+	{
+		taken += take_back(held[i].config_id, held[i].claim_id, OUTCOME_LOST, false, "lease expired");
+		CHECK_FOR_INTERRUPTS();
+	}
+	values[0] = benchorch_int64_array(claims, rows);
+	benchorch_run(&delete_claims, values, NULL);
+	return taken;
+}
+
+/* The sweep that claims make on their way: not at each of them.  True where it was made. */
+bool
+benchorch_sweep_now_and_then(void)
+{
+	static TimestampTz last = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!TimestampDifferenceExceeds(last, now, SWEEP_INTERVAL_MS))
+		return false;
+	last = now;
+	benchorch_sweep_leases(20);
+	return true;
+}
+
+static Statement wake_delayed = {
+	.sql = "DELETE FROM benchorch.delayed_configs WHERE config_id = ANY (ARRAY("
+	" SELECT config_id FROM benchorch.delayed_configs WHERE due_at <= pg_catalog.clock_timestamp()"
+	" ORDER BY due_at LIMIT 100 FOR UPDATE SKIP LOCKED)) RETURNING config_id, avoid_worker_id",
+	.nargs = 0
+};
+
+/* Configs whose retry time has come become ready; returns how many. */
+int
+benchorch_wake_delayed(void)
+{
+	uint64		n = benchorch_run(&wake_delayed, NULL, NULL);
+	SPITupleTable *due = SPI_tuptable;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+		bool		avoids;
+		int64		id = DatumGetInt64(SPI_getbinval(due->vals[i], due->tupdesc, 1, &isnull));
+		Datum		worker = SPI_getbinval(due->vals[i], due->tupdesc, 2, &isnull);
+
+		avoids = !isnull;
+		benchorch_feed_ids(&id, 1, avoids ? DatumGetUUIDP(worker) : NULL);
+	}
+	return n;
+}
+
+/* ------------------------------------------------------------- reset_stale */
+
+static Statement fold_progress = {
+	.sql = "WITH folded AS (DELETE FROM benchorch.progress_deltas WHERE ctid = ANY (ARRAY("
+	"  SELECT ctid FROM benchorch.progress_deltas LIMIT 1000000 FOR UPDATE SKIP LOCKED))"
+	"  RETURNING *)"
+	" INSERT INTO benchorch.progress_deltas"
+	" SELECT model_version_id, pg_catalog.sum(pending), pg_catalog.sum(running), pg_catalog.sum(completed),"
+	"  pg_catalog.sum(failed), pg_catalog.sum(skipped), pg_catalog.sum(cancelled)"
+	" FROM folded GROUP BY model_version_id"
+	" HAVING pg_catalog.sum(pending) <> 0 OR pg_catalog.sum(running) <> 0 OR pg_catalog.sum(completed) <> 0"
+	"  OR pg_catalog.sum(failed) <> 0 OR pg_catalog.sum(skipped) <> 0 OR pg_catalog.sum(cancelled) <> 0",
+	.nargs = 0
+};
+
+static Statement delete_empty_claims = {
+	.sql = "DELETE FROM benchorch.claims l WHERE NOT EXISTS ("
+	" SELECT FROM benchorch.benchmark_configs c WHERE c.id = ANY (l.config_ids) AND c.claim_id = l.claim_id"
+	" AND c.status = 'running')",
+	.nargs = 0
+};
+
+/* Models that are settled, but that no settler has seen at their end. */
+static Statement find_endgames = {
+	.sql = "INSERT INTO benchorch.endgames SELECT p.model_version_id FROM benchorch.progress_deltas p"
+	" JOIN benchorch.model_versions m ON m.id = p.model_version_id"
+	" WHERE m.finalized_at IS NULL AND NOT EXISTS ("
+	"  SELECT FROM benchorch.endgames e WHERE e.model_version_id = p.model_version_id)"
+	" GROUP BY p.model_version_id"
+	" HAVING pg_catalog.sum(p.pending) = 0 AND pg_catalog.sum(p.running) = 0"
+	"  AND pg_catalog.sum(p.completed + p.failed + p.skipped + p.cancelled) > 0",
+	.nargs = 0
+};
+
+static Statement finalize_due = {
+	.sql = "SELECT benchorch.finalize_due()",
+	.nargs = 0
+};
+
+Datum
+benchorch_reset_stale(PG_FUNCTION_ARGS)
+{
+	Datum		values[1];
+	uint64		rows;
+	SPITupleTable *stale;
+	int			reset = 0;
+	int			swept;
+
+	benchorch_require(fcinfo, 0, "timeout_minutes");
+	if (PG_GETARG_INT32(0) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout_minutes must not be negative"),
+				 errdetail("It is %d.", PG_GETARG_INT32(0))));
+	values[0] = PG_GETARG_DATUM(0);
+
+	SPI_connect();
+	while ((swept = benchorch_sweep_leases(1000)) > 0)
+		reset += swept;
+	rows = benchorch_run(&stale_configs, values, NULL);
+	stale = SPI_tuptable;
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool		isnull;
+		int64		config_id = DatumGetInt64(SPI_getbinval(stale->vals[i], stale->tupdesc, 1, &isnull));
+		int64		claim_id = DatumGetInt64(SPI_getbinval(stale->vals[i], stale->tupdesc, 2, &isnull));
+
+		reset += take_back(config_id, claim_id, OUTCOME_LOST, false, "no sign of life for longer than the timeout");
+		CHECK_FOR_INTERRUPTS();
+	}
+	while (benchorch_wake_delayed() > 0)
+		;
+	benchorch_run(&delete_empty_claims, NULL, NULL);
+	benchorch_run(&fold_progress, NULL, NULL);
+	benchorch_run(&find_endgames, NULL, NULL);
+	benchorch_run(&finalize_due, NULL, NULL);
+	SPI_finish();
+	PG_RETURN_INT32(reset);
+}
+
+/* ----------------------------------------------------------------- release */
+
+/* release(worker_id, outcome, only_waiting) */
+Datum
+benchorch_release(PG_FUNCTION_ARGS)
+{
+	Datum		values[1];
+	Outcome		outcome;
+	bool		only_waiting;
+	uint64		rows;
+	int64	   *claims;
+	int			n;
+	Held	   *held;
+	int			released = 0;
+
+	benchorch_require(fcinfo, 0, "worker_id");
+	benchorch_require(fcinfo, 1, "outcome");
+	values[0] = PG_GETARG_DATUM(0);
+	outcome = benchorch_outcome_from_name(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	only_waiting = PG_GETARG_BOOL(2);
+	if (outcome != OUTCOME_PREEMPTED && outcome != OUTCOME_NODE_FAULT && outcome != OUTCOME_GPU_FAULT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("outcome \"%s\" does not go with a release", benchorch_outcome_name(outcome)),
+				 errhint("A release costs no retries: preempted, node_fault or gpu_fault.")));
+
+	SPI_connect();
+	if (benchorch_run(&worker_exists, values, NULL) == 0)
+		benchorch_no_such_worker(DatumGetUUIDP(values[0]));
+	rows = benchorch_run(&worker_claims, values, NULL);
+	held = returned_pairs(rows, &n, &claims);
+	for (int i = 0; i < n; i++)
+		released += take_back(held[i].config_id, held[i].claim_id, outcome, only_waiting, NULL);
+	SPI_finish();
+	PG_RETURN_INT32(released);
+}
+
+Datum
+benchorch_lease_seconds(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_FLOAT8(benchorch_lease);
+}

@@ -1,0 +1,61 @@
+/*
+ * What the worker says to the database: one function a statement.
+ */
+#ifndef AGENT_CALLS_H
+#define AGENT_CALLS_H
+
+#include "buffer.h"
+#include "config.h"
+#include "database.h"
+
+/*
+ * The frameworks of a list (separators of template.h) and their protocols;
+ * the rows are (name, protocol), protocol NULL where it is not known.
+ */
+extern DatabaseStatus call_protocols(const char *frameworks, PGresult **result);
+
+/* One row (worker id, lease in seconds or NULL). */
+extern DatabaseStatus call_register(const char *name, const char *hardware, const char *frameworks,
+									const char *details, PGresult **result);
+
+/* A batch: the rows, and one Config a row that points into them. */
+typedef struct Batch
+{
+	PGresult   *rows;
+	int			count;
+	Config	   *configs;
+} Batch;
+
+/* model and priority_threshold may be NULL.  batch must be empty; batch_free empties it. */
+extern DatabaseStatus call_claim(int batch_size, const char *priority_threshold, const char *worker_id,
+								 const char *model, Batch *batch);
+extern void batch_free(Batch *batch);
+
+extern DatabaseStatus call_start(const Config *config);
+
+/* What became of a config that was handed in. */
+typedef struct Receipt
+{
+	bool		accepted;
+	char		status[16];
+} Receipt;
+
+/* output.data NULL: there was none. */
+extern DatabaseStatus call_hand_in(const Config *config, const char *outcome, const char *output, size_t output_len,
+								   const char *log, size_t log_len, const char *details, Receipt *receipt);
+
+/* running: the config that runs, or NULL.  Rows (config id, claim id, verdict). */
+extern DatabaseStatus call_heartbeat(const char *worker_id, const char *running, const char *log_tail, size_t log_tail_len,
+									 PGresult **result);
+
+/* Hands back what is not started; with an outcome, everything. */
+extern DatabaseStatus call_release_waiting(const char *worker_id);
+extern DatabaseStatus call_release(const char *worker_id, const char *outcome);
+
+/* How many configs are left that this worker may get to run. */
+extern DatabaseStatus call_left(const char *worker_id, const char *model, const char *priority_threshold, long long *left);
+
+/* Why a claim returns nothing, appended to why. */
+extern DatabaseStatus call_explain_empty(const char *worker_id, const char *model, const char *priority_threshold, Buffer *why);
+
+#endif							/* AGENT_CALLS_H */

@@ -1,0 +1,299 @@
+/*
+ * The connection: a query is answered, refused, or given up.
+ *
+ * Only unnamed parameterised statements, each a transaction of its own: it
+ * works through a pooler that gives every transaction another server
+ * connection.  No session state is set or relied on.
+ *
+ * Nothing here blocks: connecting and waiting for answers go through the
+ * event loop, so a benchmark is drained and its deadline kept while the
+ * database is away.  A name look-up is the exception; libpq does it at once.
+ *
+ * A dead network is noticed by TCP (keepalives, tcp_user_timeout, which the
+ * connection string may override) and by a limit for each answer.
+ */
+#include "database.h"
+
+#include "events.h"
+#include "log.h"
+
+#include <math.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECT_SECONDS 30.0	/* for one try, all hosts of the connection string */
+#define ANSWER_SECONDS 60.0
+#define SECONDS_PER_MEGABYTE 1.0	/* more for what is sent */
+#define PAUSE_FIRST 0.5
+#define PAUSE_LAST 30.0
+
+static PGconn *connection;
+static int	watched = -1;		/* its socket in the event loop */
+static const char *conninfo;
+static const char *application;
+static double limit = EVENTS_NEVER;
+static bool interrupted;
+static char sqlstate[6];
+static Buffer message;
+static Buffer address;
+
+void
+database_init(const char *info, const char *application_name)
+{
+	conninfo = info;
+	application = application_name;
+}
+
+static void
+disconnect(void)
+{
+	if (watched >= 0)
+		events_unwatch(watched);
+	watched = -1;
+	PQfinish(connection);
+	connection = NULL;
+}
+
+void
+database_close(void)
+{
+	disconnect();
+	buffer_free(&message);
+	buffer_free(&address);
+}
+
+void
+database_set_limit(double new_limit)
+{
+	limit = new_limit;
+}
+
+/* Waits in the event loop until the socket is ready or the time has come; false for the latter. */
+static bool
+wait_for_socket(short wanted, double until)
+{
+	int			fd = PQsocket(connection);
+
+	if (watched >= 0 && watched != fd)
+		events_unwatch(watched);
+	watched = fd;
+	events_watch(fd, wanted, NULL, NULL);
+	events_wait(fmin(until, limit));
+	return events_now() < fmin(until, limit);
+}
+
+/* Growing pauses, each between half and all of its length. */
+static void
+pause_before_retry(double *pause)
+{
+	double		until = events_now() + *pause * (0.5 + 0.5 * drand48());
+
+	while (events_now() < fmin(until, limit))
+		events_wait(fmin(until, limit));
+	*pause = fmin(*pause * 2, PAUSE_LAST);
+}
+
+static void
+keep_error(const char *state, const char *text)
+{
+	size_t		len = strlen(text);
+
+	while (len > 0 && text[len - 1] == '\n')
+		len--;
+	strncpy(sqlstate, state ? state : "", sizeof(sqlstate) - 1);
+	buffer_reset(&message);
+	buffer_append(&message, text, len);
+}
+
+/* One try; false, with the error kept, where it failed. */
+static bool
+try_to_connect(void)
+{
+	const char *const names[] = {"client_encoding", "keepalives_idle", "keepalives_interval", "keepalives_count",
+		"tcp_user_timeout", "fallback_application_name", "dbname", NULL};
+	const char *const values[] = {"UTF8", "10", "5", "3", "10000", application, conninfo, NULL};
+	double		until = events_now() + CONNECT_SECONDS;
+	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+
+	connection = PQconnectStartParams(names, values, 1);
+	while (PQstatus(connection) != CONNECTION_BAD && state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED)
+	{
+		/* libpq closes and opens sockets as it goes through the hosts */
+		if (!wait_for_socket(state == PGRES_POLLING_READING ? POLLIN : POLLOUT, until))
+			break;
+		state = PQconnectPoll(connection);
+		if (watched >= 0 && PQsocket(connection) != watched)
+		{
+			events_unwatch(watched);
+			watched = -1;
+		}
+	}
+	if (state == PGRES_POLLING_OK)
+	{
+		PQsetnonblocking(connection, 1);
+		buffer_reset(&address);
+		buffer_printf(&address, "%s:%s/%s", PQhost(connection), PQport(connection), PQdb(connection));
+		return true;
+	}
+	keep_error(NULL, PQstatus(connection) == CONNECTION_BAD ? PQerrorMessage(connection) : "connection timed out");
+	disconnect();
+	return false;
+}
+
+bool
+database_connect(void)
+{
+	double		pause = PAUSE_FIRST;
+	bool		told = false;
+
+	while (connection == NULL)
+	{
+		if (try_to_connect())
+			break;
+		if (!told)
+			log_message(LOG_WARNING, "database_away", "database is away, trying again: %s", buffer_text(&message));
+		told = true;
+		if (events_now() >= limit)
+			return false;
+		pause_before_retry(&pause);
+	}
+	if (told)
+		log_message(LOG_INFO, "database_back", "database is back: %s", buffer_text(&address));
+	return true;
+}
+
+/* Sends and waits for the answer; NULL, disconnected, where the connection is lost. */
+static PGresult *
+try_query(const char *sql, int nparams, const DatabaseParam *params)
+{
+	const char *values[8];
+	int			lengths[8],
+				formats[8];
+	size_t		total = 0;
+	double		until;
+	PGresult   *result = NULL,
+			   *next;
+	bool		ok;
+
+	for (int i = 0; i < nparams; i++)
+	{
+		values[i] = params[i].bytes;
+		lengths[i] = (int) params[i].len;
+		formats[i] = params[i].binary;
+		total += params[i].len;
+	}
+	until = events_now() + ANSWER_SECONDS + SECONDS_PER_MEGABYTE * total / 1e6;
+
+	ok = PQsendQueryParams(connection, sql, nparams, NULL, values, lengths, formats, 0) == 1;
+	while (ok)
+	{
+		int			unsent = PQflush(connection);
+
+		ok = unsent >= 0 && PQconsumeInput(connection) == 1;
+		if (!ok || (unsent == 0 && !PQisBusy(connection)))
+			break;
+		if (!wait_for_socket(unsent ? POLLIN | POLLOUT : POLLIN, until))
+		{
+			keep_error(NULL, "no answer from the database in time");
+			disconnect();
+			return NULL;
+		}
+	}
+	while (ok && (next = PQgetResult(connection)) != NULL)
+	{
+		PQclear(result);
+		result = next;
+	}
+	if (watched >= 0)
+		events_unwatch(watched);
+	watched = -1;
+
+	/* an error that ends the connection says nothing about the statement */
+	if (result == NULL || PQstatus(connection) == CONNECTION_BAD)
+	{
+		keep_error(result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL, PQerrorMessage(connection));
+		PQclear(result);
+		disconnect();
+		return NULL;
+	}
+	return result;
+}
+
+/* Whether the same statement may succeed a little later. */
+static bool
+passing(const char *state)
+{
+	static const char *const states[] = {
+		"08", "40", "53", "57", "55P03",	/* connection, serialization, resources, operator, lock */
+		"25006",				/* read only: a primary that has become a standby */
+	};
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+		if (strncmp(state, states[i], strlen(states[i])) == 0)
+			return true;
+	return false;
+}
+
+DatabaseStatus
+database_query(const char *sql, int nparams, const DatabaseParam *params, PGresult **result)
+{
+	double		pause = PAUSE_FIRST;
+
+	interrupted = false;
+	*result = NULL;
+	for (;;)
+	{
+		ExecStatusType status;
+		const char *state;
+
+		if (events_now() >= limit || !database_connect())
+			return DATABASE_AWAY;
+		*result = try_query(sql, nparams, params);
+		if (*result == NULL)
+		{
+			log_message(LOG_WARNING, "database_lost", "connection lost: %s", buffer_text(&message));
+			interrupted = true;
+			pause_before_retry(&pause);
+			continue;
+		}
+		status = PQresultStatus(*result);
+		if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
+			return DATABASE_OK;
+
+		state = PQresultErrorField(*result, PG_DIAG_SQLSTATE);
+		keep_error(state, PQresultErrorMessage(*result));
+		PQclear(*result);
+		*result = NULL;
+		if (!passing(sqlstate))
+			return DATABASE_REFUSED;
+		log_message(LOG_WARNING, "database_retry", "trying again: %s", buffer_text(&message));
+		if (strcmp(sqlstate, "25006") == 0)
+			disconnect();
+		pause_before_retry(&pause);
+	}
+}
+
+bool
+database_interrupted(void)
+{
+	return interrupted;
+}
+
+const char *
+database_sqlstate(void)
+{
+	return sqlstate;
+}
+
+const char *
+database_message(void)
+{
+	return buffer_text(&message);
+}
+
+const char *
+database_address(void)
+{
+	return buffer_text(&address);
+}

@@ -1,0 +1,199 @@
+/*
+ * What the worker tells people and log collectors, and what it never tells.
+ *
+ * Events are JSON lines, each written with one write() so that lines of
+ * several workers in one file do not mix.  On a terminal they are not shown;
+ * a progress line is, and warnings and errors as text above it.
+ *
+ * Secrets are known by the names of their variables.  Every text that leaves
+ * the machine (events, logs of benchmarks, argument vectors, messages) passes
+ * log_mask; results do not: they are kept as the benchmark wrote them.
+ */
+#include "log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Shorter values are words, not secrets; masking them would spoil the logs. */
+#define SECRET_MIN_LENGTH 6
+
+static int	log_fd = STDERR_FILENO;
+static bool log_json = true;	/* false: standard error is a terminal, and there is no file */
+static bool log_progress_line;
+static LogLevel log_threshold = LOG_INFO;
+
+static Buffer event_line;
+static LogLevel event_level;
+static char *event_message;
+
+static char **secrets;
+static int	secret_count;
+
+bool
+log_open(const char *path, bool quiet)
+{
+	bool		terminal = isatty(STDERR_FILENO);
+
+	log_progress_line = terminal && !quiet;
+	if (path != NULL)
+	{
+		log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+		return log_fd >= 0;
+	}
+	log_json = !terminal;
+	log_threshold = quiet ? LOG_ERROR : LOG_INFO;
+	return true;
+}
+
+void
+log_close(void)
+{
+	if (log_progress_line)
+		dprintf(STDERR_FILENO, "\n");
+	for (int i = 0; i < secret_count; i++)
+		free(secrets[i]);
+	free(secrets);
+	secrets = NULL;
+	secret_count = 0;
+	buffer_free(&event_line);
+	if (log_fd > STDERR_FILENO)
+		close(log_fd);
+}
+
+Buffer *
+log_begin(LogLevel level, const char *event, const char *message)
+{
+	static const char *const levels[] = {"info", "warning", "error"};
+	struct timespec now;
+	struct tm	utc;
+	char		time[64];
+	size_t		len;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	len = strftime(time, sizeof(time), "%Y-%m-%dT%H:%M:%S", &utc);
+	snprintf(time + len, sizeof(time) - len, ".%03ldZ", now.tv_nsec / 1000000);
+
+	event_level = level;
+	event_message = message ? xstrdup(message) : NULL;
+	buffer_reset(&event_line);
+	json_open(&event_line, NULL, '{');
+	json_string(&event_line, "time", time);
+	json_string(&event_line, "level", levels[level]);
+	json_string(&event_line, "event", event);
+	if (message != NULL)
+		json_string(&event_line, "message", message);
+	return &event_line;
+}
+
+void
+log_end(void)
+{
+	if (log_json && event_level >= log_threshold)
+	{
+		json_close(&event_line, '}');
+		buffer_puts(&event_line, "\n");
+		log_mask(&event_line);
+		/* nothing sensible can be done where the log cannot be written */
+		if (write(log_fd, event_line.data, event_line.len) < 0)
+			errno = 0;
+	}
+	if (log_progress_line && event_level >= LOG_WARNING && event_message != NULL)
+	{
+		Buffer		text = {0};
+
+		buffer_printf(&text, "\r\033[Kbenchorch-worker: %s%s\n",
+					  event_level == LOG_WARNING ? "warning: " : "", event_message);
+		log_mask(&text);
+		dprintf(STDERR_FILENO, "%s", text.data);
+		buffer_free(&text);
+	}
+	free(event_message);
+	event_message = NULL;
+}
+
+void
+log_message(LogLevel level, const char *event, const char *format,...)
+{
+	va_list		args;
+	char	   *message;
+
+	va_start(args, format);
+	if (vasprintf(&message, format, args) < 0)
+		message = NULL;
+	va_end(args);
+	log_begin(level, event, message);
+	log_end();
+	free(message);
+}
+
+void
+log_progress(const char *text)
+{
+	struct winsize window = {0};
+	int			columns;
+
+	if (!log_progress_line)
+		return;
+	ioctl(STDERR_FILENO, TIOCGWINSZ, &window);
+	columns = window.ws_col > 1 ? window.ws_col - 1 : 79;
+	dprintf(STDERR_FILENO, "\r\033[K%.*s", columns, text);
+}
+
+void
+log_add_secret(const char *variable)
+{
+	static const char *const words[] = {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL"};
+	const char *value = strchr(variable, '=');
+	char	   *name;
+	bool		secret = false;
+
+	if (value == NULL || strlen(value + 1) < SECRET_MIN_LENGTH)
+		return;
+	name = strndup(variable, value - variable);
+	for (size_t i = 0; name != NULL && i < sizeof(words) / sizeof(words[0]); i++)
+		secret |= strcasestr(name, words[i]) != NULL;
+	free(name);
+	value++;
+	for (int i = 0; i < secret_count && secret; i++)
+		secret = strcmp(secrets[i], value) != 0;
+	if (!secret)
+		return;
+
+	secrets = reallocarray(secrets, secret_count + 1, sizeof(char *));
+	if (secrets == NULL)
+		abort();
+	secrets[secret_count++] = xstrdup(value);
+}
+
+void
+log_mask(Buffer *buffer)
+{
+	for (int i = 0; i < secret_count && buffer->len > 0; i++)
+	{
+		size_t		len = strlen(secrets[i]);
+		Buffer		masked = {0};
+		char	   *from = buffer->data;
+		char	   *end = buffer->data + buffer->len;
+		char	   *at;
+
+		while ((at = memmem(from, end - from, secrets[i], len)) != NULL)
+		{
+			buffer_append(&masked, from, at - from);
+			buffer_puts(&masked, "***");
+			from = at + len;
+		}
+		if (from == buffer->data)
+			continue;
+		buffer_append(&masked, from, end - from);
+		buffer_free(buffer);
+		*buffer = masked;
+	}
+}

@@ -1,0 +1,246 @@
+/*
+ * benchorch-worker: runs what a benchorch database has to be benchmarked.
+ *
+ * Sets everything up: options, log, events, the connection, the names of
+ * worker, hardware and frameworks; the work itself is in worker.c.
+ */
+#include "calls.h"
+#include "events.h"
+#include "log.h"
+#include "template.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CONNECT_PATIENCE 30.0	/* seconds for the first connection */
+#define DEFAULT_FRAMEWORK "benchorch-engine"
+#define MAX_SLOTS 1024
+
+/* The directory that this binary stands in; NULL where that cannot be told. */
+static char *
+own_directory(void)
+{
+	char		path[PATH_MAX];
+	ssize_t		len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	char	   *slash;
+
+	if (len <= 0)
+		return NULL;
+	path[len] = '\0';
+	slash = strrchr(path, '/');
+	*slash = '\0';
+	return xstrdup(path);
+}
+
+static bool
+is_executable(const char *directory, size_t len, const char *name)
+{
+	char	   *path = xprintf("%.*s/%s", (int) len, directory, name);
+	struct stat info;
+	bool		yes = stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, X_OK) == 0;
+
+	free(path);
+	return yes;
+}
+
+static bool
+is_installed(const char *name, const char *directory)
+{
+	const char *path = getenv("PATH");
+
+	if (directory != NULL && is_executable(directory, strlen(directory), name))
+		return true;
+	while (path != NULL && *path != '\0')
+	{
+		size_t		len = strcspn(path, ":");
+
+		if (len > 0 && is_executable(path, len, name))
+			return true;
+		path += len + (path[len] == ':');
+	}
+	return false;
+}
+
+/*
+ * Takes a worker name on this machine for this database, so that two
+ * processes are never one worker: the second would end the first one's
+ * claims.  The lock is an abstract socket, which vanishes with the process.
+ */
+static bool
+lock_name(const char *name)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int			fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int			len = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "benchorch-worker %s %s",
+							   name, database_address());
+
+	if (len > (int) sizeof(address.sun_path) - 1)
+		len = sizeof(address.sun_path) - 1;
+	if (fd < 0)
+		return true;
+	if (bind(fd, (struct sockaddr *) &address, offsetof(struct sockaddr_un, sun_path) + 1 + len) == 0)
+		return true;			/* held until the process ends */
+	close(fd);
+	return errno != EADDRINUSE;
+}
+
+/* The name that was given, or HOST-SLOT with the first free slot; NULL, the error told, where it is taken. */
+static char *
+choose_name(const Options *options, const Machine *machine)
+{
+	if (options->name != NULL)
+	{
+		if (lock_name(options->name))
+			return xstrdup(options->name);
+		log_message(LOG_ERROR, "usage", "a worker named \"%s\" runs on this machine; give each its own --name", options->name);
+		return NULL;
+	}
+	for (int slot = 0; slot < MAX_SLOTS; slot++)
+	{
+		char	   *name = xprintf("%s-%d", machine->host, slot);
+
+		if (lock_name(name))
+			return name;
+		free(name);
+	}
+	log_message(LOG_ERROR, "usage", "no free worker slot on %s; give a --name", machine->host);
+	return NULL;
+}
+
+/* Leaves in list the frameworks that this worker can run; 0, or the exit code. */
+static int
+choose_frameworks(const char *wanted, Buffer *list)
+{
+	PGresult   *result;
+	DatabaseStatus status = call_protocols(wanted, &result);
+
+	if (status != DATABASE_OK)
+	{
+		log_message(LOG_ERROR, "refused", "could not look up the frameworks: %s%s", database_message(),
+					status == DATABASE_REFUSED ? "; is the extension there? CREATE EXTENSION benchorch" : "");
+		return status == DATABASE_AWAY ? EXIT_TEMPORARY : EXIT_BAD_CONFIG;
+	}
+	for (int i = 0; i < PQntuples(result); i++)
+	{
+		const char *name = PQgetvalue(result, i, 0);
+		const char *protocol = PQgetvalue(result, i, 1);
+
+		/* unknown ones are for register_worker to judge */
+		if (*protocol != '\0' && strcmp(protocol, "oneshot") != 0)
+		{
+			log_message(LOG_WARNING, "framework_left_out", "framework %s is left out: protocol %s is not supported by this worker",
+						name, protocol);
+			continue;
+		}
+		if (list->len > 0)
+			buffer_puts(list, "\x1f");
+		buffer_puts(list, name);
+	}
+	PQclear(result);
+	if (list->len > 0)
+		return 0;
+	log_message(LOG_ERROR, "refused", "none of the frameworks can be run by this worker; give one with --framework whose protocol is oneshot");
+	return EXIT_BAD_CONFIG;
+}
+
+/* From the options to a registered worker at work; the exit code. */
+static int
+serve(const Options *options)
+{
+	Machine		machine = {0};
+	Buffer		frameworks = {0};
+	char	   *directory = own_directory();
+	char	   *name = NULL;
+	int			code;
+	const char *wanted = buffer_text(&options->frameworks);
+
+	hardware_detect(&machine);
+	database_set_limit(events_now() + CONNECT_PATIENCE);
+	if (*wanted == '\0' && is_installed(DEFAULT_FRAMEWORK, directory))
+		wanted = DEFAULT_FRAMEWORK;
+	if (*wanted == '\0')
+	{
+		log_message(LOG_ERROR, "usage", DEFAULT_FRAMEWORK " is not installed here; say with --framework what this worker can run");
+		code = EXIT_BAD_USAGE;
+	}
+	else if (!database_connect())
+	{
+		log_message(LOG_ERROR, "database_away", "the database cannot be reached: %s; look at --db or PGHOST", database_message());
+		code = EXIT_TEMPORARY;
+	}
+	else if ((name = choose_name(options, &machine)) == NULL)
+		code = EXIT_BAD_USAGE;
+	else if ((code = choose_frameworks(wanted, &frameworks)) == 0)
+	{
+		const char *hardware = options->hardware ? options->hardware : machine.hardware;
+		WorkerSetup setup = {
+			.options = options,
+			.machine = &machine,
+			.name = name,
+			.hardware = hardware,
+			.frameworks = frameworks.data,
+			.run_settings = {&machine, hardware, options->work_dir, options->pass_env, directory},
+		};
+
+		code = worker_register(&setup);
+		if (code == 0 && options->register_only)
+			printf("%s %s\n", worker_id(), hardware);
+		else if (code == 0)
+		{
+			if (events_stop_signal() == 0)
+				database_set_limit(EVENTS_NEVER);
+			code = worker_work();
+		}
+	}
+	if (events_stop_signal() != 0 && code == EXIT_TEMPORARY)
+		code = EXIT_SIGNALLED + events_stop_signal();
+
+	hardware_free(&machine);
+	buffer_free(&frameworks);
+	free(directory);
+	free(name);
+	return code;
+}
+
+int
+main(int argc, char **argv)
+{
+	Options		options;
+	int			code = options_parse(&options, argc, argv);
+
+	if (code < 0)
+	{
+		if (!log_open(options.log, options.quiet))
+		{
+			fprintf(stderr, "benchorch-worker: could not open %s: %s; give another file with --log\n", options.log, strerror(errno));
+			code = EXIT_BAD_USAGE;
+		}
+		else if (!events_open(worker_on_stop) || !process_init())
+		{
+			fprintf(stderr, "benchorch-worker: could not set up signals and child processes: %s\n", strerror(errno));
+			code = EXIT_TEMPORARY;
+		}
+		else
+		{
+			for (char **variable = environ; *variable; variable++)
+				log_add_secret(*variable);
+			srand48(time(NULL) ^ ((long) getpid() << 16));
+			database_init(options.db, "benchorch-worker");
+			code = serve(&options);
+			database_close();
+			events_close();
+			log_close();
+		}
+	}
+	options_free(&options);
+	return code;
+}

@@ -1,0 +1,517 @@
+/*
+ * The life of a registered worker: claim, run, hand in, heartbeat, hand back.
+ *
+ * One thing after the other, in plain sequence; all waiting is done in the
+ * event loop, where the run's output, its deadline and the signals are served
+ * whatever the worker waits for.  Rules:
+ *
+ *   a config is run only under a claim that start() has confirmed
+ *   a result is never dropped: it is handed in until the database has answered
+ *   a run whose claim is gone is killed and not handed in
+ *   what the worker holds without knowing (an answer that was lost on the way,
+ *   what an earlier process of the same name held) is handed back as soon as
+ *   nothing runs; otherwise heartbeats would hold it for ever
+ *
+ * After the first stop signal no config is begun, what waits is handed back
+ * at once, and the one that runs has --grace to end.  The second ends it now.
+ */
+#include "worker.h"
+
+#include "calls.h"
+#include "events.h"
+#include "log.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_LEASE 60.0
+#define DEFAULT_HEARTBEAT 15.0
+#define IDLE_PAUSE_FIRST 1.0
+#define IDLE_PAUSE_LAST 10.0
+#define SETTLING_PAUSE_LAST 5.0 /* with --until-settled */
+#define HAND_BACK_SECONDS 2.0	/* for the last words after the grace */
+
+static WorkerSetup setup;
+static char id[40];
+static double heartbeat_interval;
+static double next_heartbeat;
+static double next_progress;
+static bool holds_unknown;		/* claims that we do not know may be ours */
+
+static Batch batch;
+static Run run;
+static bool running;			/* run has a process */
+
+static bool stop_seen;			/* what waits has been handed back */
+static Timer grace_timer;
+
+static double work_began;
+static int	completed,
+			failed,
+			put_back;
+
+const char *
+worker_id(void)
+{
+	return id;
+}
+
+/* --------------------------------------------------------------- stopping */
+
+static void
+grace_over(void *context)
+{
+	(void) context;
+	if (running)
+		process_kill(&run.process);
+}
+
+void
+worker_on_stop(int count)
+{
+	double		grace = count == 1 && running ? setup.options->grace : 0;
+
+	if (grace > 0)
+		log_message(LOG_INFO, "stop", "stopping; what runs has %g s to end", grace);
+	else
+		log_message(LOG_INFO, "stop", "stopping");
+	database_set_limit(events_now() + grace + HAND_BACK_SECONDS);
+	if (grace > 0)
+		events_set_timer(&grace_timer, events_now() + grace, grace_over, NULL);
+	else
+		grace_over(NULL);
+}
+
+static bool
+stopping(void)
+{
+	return events_stop_signal() != 0;
+}
+
+/* Hands back what waits, once, as soon as a stop signal was heard. */
+static void
+hand_back_waiting(void)
+{
+	if (!stopping() || stop_seen)
+		return;
+	stop_seen = true;
+	if (call_release_waiting(id) != DATABASE_OK)
+		log_message(LOG_ERROR, "release_failed", "could not hand back what waits; its lease will run out: %s", database_message());
+}
+
+/* ------------------------------------------------------------ registering */
+
+/* The interval between heartbeats for the server's lease (0: not known); 0, with the error told, where the option does not fit. */
+static double
+choose_heartbeat(double lease)
+{
+	if (lease <= 0)
+		lease = DEFAULT_LEASE;
+	if (setup.options->heartbeat >= lease)
+	{
+		log_message(LOG_ERROR, "usage", "--heartbeat must be less than the lease, which is %g s; a quarter of it is usual", lease);
+		return 0;
+	}
+	return setup.options->heartbeat > 0 ? setup.options->heartbeat : fmin(DEFAULT_HEARTBEAT, lease / 4);
+}
+
+static char *
+make_details(void)
+{
+	Buffer		json = {0};
+
+	json_open(&json, NULL, '{');
+	if (setup.options->gpus > 0)
+		json_int(&json, "gpus", setup.options->gpus);
+	/* a name that was given must exist: it may be misspelt */
+	if (setup.options->hardware == NULL)
+		hardware_write_spec(setup.machine, "hardware", &json);
+	hardware_write_environment(setup.machine, "environment", &json);
+	json_close(&json, '}');
+	return json.data;
+}
+
+/* The exit code for a statement that failed. */
+static int
+failure(DatabaseStatus status, const char *what)
+{
+	const char *state = database_sqlstate();
+	const char *hint = "";
+
+	if (status == DATABASE_AWAY)
+	{
+		log_message(LOG_ERROR, "database_away", "%s: the database cannot be reached: %s", what, database_message());
+		return EXIT_TEMPORARY;
+	}
+	if (strcmp(state, "3F000") == 0 || strcmp(state, "42P01") == 0 || strcmp(state, "42883") == 0)
+		hint = "; is the extension there? CREATE EXTENSION benchorch, or ALTER EXTENSION benchorch UPDATE";
+	else if (strcmp(state, "42501") == 0)
+		hint = "; give the role its rights: SELECT benchorch.grant_worker('ROLE')";
+	log_message(LOG_ERROR, "refused", "%s: %s%s", what, database_message(), hint);
+	return EXIT_BAD_CONFIG;
+}
+
+static int
+register_again(void)
+{
+	char	   *details = make_details();
+	PGresult   *result;
+	DatabaseStatus status = call_register(setup.name, setup.hardware, setup.frameworks, details, &result);
+
+	free(details);
+	if (status != DATABASE_OK)
+		return failure(status, "could not register");
+	snprintf(id, sizeof(id), "%s", PQgetvalue(result, 0, 0));
+	heartbeat_interval = choose_heartbeat(atof(PQgetvalue(result, 0, 1)));
+	next_heartbeat = events_now() + heartbeat_interval;
+	PQclear(result);
+	return heartbeat_interval > 0 ? 0 : EXIT_BAD_USAGE;
+}
+
+int
+worker_register(const WorkerSetup *new_setup)
+{
+	Buffer	   *event;
+	int			code;
+
+	setup = *new_setup;
+	code = register_again();
+	if (code != 0)
+		return code;
+	event = log_begin(LOG_INFO, "registered", NULL);
+	json_string(event, "worker", setup.name);
+	json_string(event, "worker_id", id);
+	json_string(event, "hardware", setup.hardware);
+	json_string(event, "database", database_address());
+	log_end();
+	return 0;
+}
+
+/* --------------------------------------------------------------- progress */
+
+static void
+show_progress(void)
+{
+	Buffer		line = {0};
+	double		minutes = (events_now() - work_began) / 60;
+
+	next_progress = events_now() + 1;
+	buffer_printf(&line, "%s  ", setup.name);
+	if (running)
+	{
+		const Config *c = run.config;
+
+		buffer_printf(&line, "running %s/%s", c->hardware ? c->hardware : setup.hardware, c->framework);
+		if (c->workload)
+			buffer_printf(&line, "/%s", c->workload);
+		if (c->batch_size && c->sequence_length)
+			buffer_printf(&line, " b%s s%s", c->batch_size, c->sequence_length);
+	}
+	else
+		buffer_puts(&line, stopping() ? "stopping" : "waiting for work");
+	buffer_printf(&line, "  %d done, %d failed", completed, failed);
+	if (put_back > 0)
+		buffer_printf(&line, ", %d put back", put_back);
+	if (minutes > 0.05)
+		buffer_printf(&line, "  %.1f/min", completed / minutes);
+	log_progress(line.data);
+	buffer_free(&line);
+}
+
+/* -------------------------------------------------------------- heartbeat */
+
+/*
+ * The claims that the database has ended: do not begin them, kill what runs.
+ * A verdict without claim is about a claim that is forgotten altogether; one
+ * with another claim is about an earlier one that we may have had.
+ */
+static void
+obey_verdicts(PGresult *result)
+{
+	for (int i = 0; i < PQntuples(result); i++)
+	{
+		const char *config_id = PQgetvalue(result, i, 0);
+		const char *claim_id = PQgetvalue(result, i, 1);
+		Buffer	   *event;
+
+		for (int j = 0; j < batch.count; j++)
+		{
+			Config	   *config = &batch.configs[j];
+
+			if (strcmp(config->config_id, config_id) != 0 ||
+				(*claim_id != '\0' && strcmp(config->claim_id, claim_id) != 0) || config->dropped)
+				continue;
+			config->dropped = true;
+			if (running && run.config == config)
+				process_kill(&run.process);
+			event = log_begin(LOG_INFO, "dropped", NULL);
+			json_string(event, "config_id", config_id);
+			json_string(event, "verdict", PQgetvalue(result, i, 2));
+			log_end();
+		}
+	}
+}
+
+static void
+heartbeat(void)
+{
+	Buffer		tail = {0};
+	PGresult   *result;
+	DatabaseStatus status;
+
+	if (running)
+		run_log_tail(&run, &tail);
+	status = call_heartbeat(id, running ? run.config->config_id : NULL, tail.data, tail.len, &result);
+	next_heartbeat = events_now() + heartbeat_interval;
+	if (status == DATABASE_OK)
+		obey_verdicts(result);
+	else if (status == DATABASE_REFUSED)
+		log_message(LOG_ERROR, "heartbeat_refused", "heartbeat: %s", database_message());
+	PQclear(result);
+	buffer_free(&tail);
+}
+
+/* One step of waiting: what is due is done, then whatever comes first is waited for. */
+static void
+wait_step(double until)
+{
+	hand_back_waiting();
+	if (events_now() >= next_heartbeat)
+		heartbeat();
+	if (events_now() >= next_progress)
+		show_progress();
+	events_wait(fmin(until, fmin(next_heartbeat, next_progress)));
+}
+
+/* ---------------------------------------------------------------- running */
+
+static void
+log_end_of_run(const Receipt *receipt)
+{
+	Buffer	   *event = log_begin(LOG_INFO, "run_end", NULL);
+
+	json_string(event, "config_id", run.config->config_id);
+	json_string(event, "outcome", run.outcome);
+	json_number(event, "seconds", run.ended_at - run.started_at, 3);
+	json_bool(event, "accepted", receipt->accepted);
+	json_string(event, "status", receipt->status);
+	if (run.message.len > 0)
+		json_string(event, "reason", run.message.data);
+	log_end();
+}
+
+static void
+count_receipt(const Receipt *receipt)
+{
+	if (!receipt->accepted)
+		return;
+	completed += strcmp(receipt->status, "completed") == 0;
+	failed += strcmp(receipt->status, "failed") == 0;
+	put_back += strcmp(receipt->status, "pending") == 0;
+}
+
+/* The database does not take the result as it is: hand in that, at least. */
+static DatabaseStatus
+hand_in_refusal(Receipt *receipt)
+{
+	Buffer		details = {0};
+	DatabaseStatus status;
+	char	   *message = xprintf("the database refused the result: %s", database_message());
+
+	log_message(LOG_ERROR, "hand_in_refused", "config %s: %s", run.config->config_id, message);
+	json_open(&details, NULL, '{');
+	json_string(&details, "message", message);
+	json_close(&details, '}');
+	status = call_hand_in(run.config, "bad_output", NULL, 0, run.log.data, run.log.len, details.data, receipt);
+	buffer_free(&details);
+	free(message);
+	return status;
+}
+
+static void
+hand_in(void)
+{
+	Receipt		receipt;
+	DatabaseStatus status = call_hand_in(run.config, run.outcome, run.output, run.output_len,
+										 run.log.data, run.log.len, run.details.data, &receipt);
+
+	if (status == DATABASE_REFUSED)
+		status = hand_in_refusal(&receipt);
+	if (status != DATABASE_OK)
+	{
+		holds_unknown = true;
+		log_message(LOG_ERROR, "hand_in_failed", "config %s: its result could not be handed in: %s",
+					run.config->config_id, database_message());
+		return;
+	}
+	count_receipt(&receipt);
+	log_end_of_run(&receipt);
+}
+
+/* Runs one config to its end and hands in what came out. */
+static void
+run_config(Config *config)
+{
+	Buffer	   *event;
+	DatabaseStatus status = call_start(config);
+
+	if (status != DATABASE_OK)
+	{
+		if (strcmp(database_sqlstate(), "BO001") != 0)
+		{
+			holds_unknown = true;
+			log_message(LOG_ERROR, "start_refused", "config %s could not be started: %s", config->config_id, database_message());
+		}
+		return;
+	}
+	event = log_begin(LOG_INFO, "run_start", NULL);
+	json_string(event, "config_id", config->config_id);
+	json_string(event, "framework", config->framework);
+	log_end();
+
+	running = run_start(&run, config, &setup.run_settings);
+	next_progress = 0;
+	while (running && !process_done(&run.process))
+		wait_step(EVENTS_NEVER);
+	run_finish(&run);
+	running = false;
+
+	/* a run that was cut short by the stop is released at the end, with all else */
+	if (!config->dropped && !(stopping() && run.process.stop == PROCESS_KILLED))
+		hand_in();
+	run_free(&run);
+}
+
+static void
+run_batch(void)
+{
+	for (int i = 0; i < batch.count && !stopping(); i++)
+	{
+		if (events_now() >= next_heartbeat)
+			heartbeat();
+		if (!batch.configs[i].dropped && !stopping())
+			run_config(&batch.configs[i]);
+	}
+}
+
+/* --------------------------------------------------------------- the loop */
+
+/* Claims a batch; 0, or the exit code. */
+static int
+claim(void)
+{
+	const Options *options = setup.options;
+	bool		registered_again = false;
+
+	for (;;)
+	{
+		DatabaseStatus status = call_claim(options->batch_size, options->priority_threshold, id, options->model, &batch);
+
+		if (database_interrupted())
+			holds_unknown = true;
+		if (status == DATABASE_OK || stopping())
+			return 0;
+		batch_free(&batch);
+		/* the worker's row is gone: the database is another, or a restored one */
+		if (status == DATABASE_REFUSED && strcmp(database_sqlstate(), "42704") == 0 && !registered_again && register_again() == 0)
+		{
+			registered_again = true;
+			continue;
+		}
+		return failure(status, "could not claim");
+	}
+}
+
+/* Hands back everything; only while nothing runs and nothing waits. */
+static void
+release_all(const char *outcome)
+{
+	if (call_release(id, outcome) == DATABASE_OK)
+		holds_unknown = false;
+	else
+		log_message(LOG_ERROR, "release_failed", "could not hand back what this worker holds; its lease will run out: %s",
+					database_message());
+}
+
+/* Whether --until-settled has come to its end; *code is an exit code where asking failed. */
+static bool
+settled(int *code)
+{
+	const Options *options = setup.options;
+	long long	left;
+	DatabaseStatus status;
+
+	if (!options->until_settled)
+		return false;
+	status = call_left(id, options->model, options->priority_threshold, &left);
+	if (status != DATABASE_OK && !stopping())
+		*code = failure(status, "could not ask what is left");
+	return status == DATABASE_OK && left == 0;
+}
+
+static void
+log_idle(void)
+{
+	const Options *options = setup.options;
+	Buffer		why = {0};
+
+	if (call_explain_empty(id, options->model, options->priority_threshold, &why) == DATABASE_OK)
+		log_message(LOG_INFO, "idle", "%s", buffer_text(&why));
+	buffer_free(&why);
+}
+
+static int
+work(void)
+{
+	const double last_pause = setup.options->until_settled ? SETTLING_PAUSE_LAST : IDLE_PAUSE_LAST;
+	double		pause = IDLE_PAUSE_FIRST;
+	int			code = 0;
+
+	while (!stopping())
+	{
+		double		until;
+
+		if (holds_unknown)
+			release_all("preempted");
+		if ((code = claim()) != 0)
+			return code;
+		if (batch.count > 0)
+		{
+			run_batch();
+			batch_free(&batch);
+			pause = IDLE_PAUSE_FIRST;
+			continue;
+		}
+		batch_free(&batch);
+		if (stopping() || settled(&code) || code != 0)
+			return code;
+
+		if (pause == IDLE_PAUSE_FIRST)
+			log_idle();
+		next_progress = 0;
+		until = events_now() + pause * (0.5 + 0.5 * drand48());
+		while (events_now() < until && !stopping())
+			wait_step(until);
+		pause = fmin(pause * 1.5, last_pause);
+	}
+	return code;
+}
+
+int
+worker_work(void)
+{
+	int			code;
+
+	work_began = events_now();
+	release_all("lost");
+	code = work();
+
+	hand_back_waiting();
+	release_all("preempted");
+	events_clear_timer(&grace_timer);
+	batch_free(&batch);
+	show_progress();
+	return stopping() ? EXIT_SIGNALLED + events_stop_signal() : code;
+}

@@ -1,0 +1,306 @@
+/*
+ * cpu_attention.c: rotary embedding, the KV cache, and causal attention.
+ *
+ * The cache holds [layer][request][kv head][position][head_dim] in the weights'
+ * precision, so that all positions of one head are one matrix.  A prompt is
+ * cut into blocks of queries, each a small matrix product with the keys and
+ * one with the values.  A decode step has one query per head; there the
+ * context is cut into parts instead, so that one request can keep all threads
+ * busy, and the parts' softmaxes are put together at the end.
+ */
+#include "cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+struct attention
+{
+	struct backend *cpu;
+	int			layer;
+	const struct cpu_block *blocks;
+	int			n_blocks;
+	int			context;		/* of a decode step, its own token included */
+	int			splits;
+};
+
+static float *
+scratch_of(struct backend *cpu, int thread)
+{
+	return cpu_floats(cpu, AREA_SCRATCH) + (size_t) thread * cpu->layout.scratch_floats;
+}
+
+/* the position-0 row of one kv head's keys or values */
+static void *
+cache_head(struct backend *cpu, enum cpu_area area, int layer, int request, int head)
+{
+	size_t		index = ((size_t) layer * (size_t) cpu->workload.batch_size + (size_t) request) *
+		(size_t) cpu->a.n_kv_heads + (size_t) head;
+
+	return cpu->memory + cpu->layout.offset[area] +
+		index * (size_t) cpu->layout.capacity * (size_t) cpu->a.head_dim *
+		precision_bytes(cpu->workload.precision);
+}
+
+static void
+write_cache(struct backend *cpu, enum cpu_area area, int layer, int request, int head,
+			int position, const float *from)
+{
+	size_t		d = (size_t) cpu->a.head_dim;
+	size_t		at = (size_t) position * d;
+	void	   *to = cache_head(cpu, area, layer, request, head);
+
+	if (cpu->workload.precision == PRECISION_BF16)
+		cpu->kernels->narrow(from, (uint16_t *) to + at, d);
+	else
+		memcpy((float *) to + at, from, d * sizeof(float));
+}
+
+static void
+place_row(struct backend *cpu, int layer, int request, int position, float *qkv)
+{
+	const struct cpu_kernels *kernels = cpu->kernels;
+	const struct cpu_layer *weights = &cpu->layers[layer];
+	int			d = (int) cpu->a.head_dim;
+	int			heads = (int) cpu->a.n_heads;
+	int			kv_heads = (int) cpu->a.n_kv_heads;
+	const float *cosines = cpu_floats(cpu, AREA_ROPE) + (size_t) position * (size_t) d;
+
+	if (weights->qkv_bias != NULL)
+		kernels->add(qkv, weights->qkv_bias, (heads + 2 * kv_heads) * d);
+	for (int head = 0; head < heads + kv_heads; head++)
+	{
+		const float *norm = head < heads ? weights->q_norm : weights->k_norm;
+
+		if (norm != NULL)
+			kernels->rmsnorm(qkv + head * d, norm, qkv + head * d, d, (float) MODEL_NORM_EPSILON);
+		kernels->rotate_pairs(qkv + head * d, cosines, cosines + d / 2, d / 2);
+	}
+	for (int head = 0; head < kv_heads; head++)
+	{
+		write_cache(cpu, AREA_KEYS, layer, request, head, position, qkv + (heads + head) * d);
+		write_cache(cpu, AREA_VALUES, layer, request, head, position,
+					qkv + (heads + kv_heads + head) * d);
+	}
+}
+
+static size_t
+qkv_width(const struct backend *cpu)
+{
+	return (size_t) ((cpu->a.n_heads + 2 * cpu->a.n_kv_heads) * cpu->a.head_dim);
+}
+
+static void
+place_item(void *argument, int item, int thread)
+{
+	struct attention *attention = argument;
+	struct backend *cpu = attention->cpu;
+	const struct cpu_block *block = &attention->blocks[item];
+
+	(void) thread;
+	for (int i = 0; i < block->length; i++)
+		place_row(cpu, attention->layer, block->request, block->position + i,
+				  cpu_floats(cpu, AREA_QKV) + (size_t) (block->row + i) * qkv_width(cpu));
+}
+
+void
+cpu_place(struct backend *cpu, int layer, const struct cpu_block *blocks, int n_blocks)
+{
+	struct attention attention = {cpu, layer, blocks, n_blocks, 0, 0};
+
+	/* a few single rows are done sooner than they are handed out */
+	if (n_blocks <= 4 && blocks[0].length == 1)
+		for (int i = 0; i < n_blocks; i++)
+			place_item(&attention, i, 0);
+	else
+		pool_run(cpu->pool, place_item, &attention, n_blocks);
+}
+
+/* one query block of one head; scores has room for length × context */
+static void
+attend_head(struct backend *cpu, const struct cpu_block *block, int head,
+			const float *keys, const float *values, float *scores)
+{
+	int			d = (int) cpu->a.head_dim;
+	int			context = block->position + block->length;
+	int			width = (int) qkv_width(cpu);
+	int			out_width = (int) cpu->a.n_heads * d;
+	const float *queries = cpu_floats(cpu, AREA_QKV) + (size_t) block->row * (size_t) width + head * d;
+	float	   *out = cpu_floats(cpu, AREA_ATTENTION) + (size_t) block->row * (size_t) out_width + head * d;
+	float		scale = 1.0f / sqrtf((float) d);
+	bool		library = cpu->blas.sgemm != NULL && block->length > CPU_OWN_PRODUCT_ROWS;
+
+	if (library)
+		cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_TRANSPOSE,
+						block->length, context, d, 1.0f, queries, width,
+						keys, d, 0.0f, scores, context);
+	else
+		cpu->kernels->product_f32(keys, (size_t) d, context, d, queries, (size_t) width,
+								  block->length, scores, (size_t) context, false);
+	for (int i = 0; i < block->length; i++)
+	{
+		float	   *row = scores + (size_t) i * (size_t) context;
+		int			visible = block->position + i + 1;
+		float		largest;
+		float		share = 1.0f / cpu->kernels->exponentials(row, visible, scale, &largest);
+
+		for (int t = 0; t < visible; t++)
+			row[t] *= share;
+		memset(row + visible, 0, (size_t) (context - visible) * sizeof(float));
+		if (!library)
+			cpu->kernels->weighted_sum_f32(row, visible, values, d, out + (size_t) i * (size_t) out_width);
+	}
+	if (library)
+		cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_NO_TRANSPOSE,
+						block->length, d, context, 1.0f, scores, context,
+						values, d, 0.0f, out, out_width);
+}
+
+/* one query block of all heads that share one kv head */
+static void
+prompt_item(void *argument, int item, int thread)
+{
+	struct attention *attention = argument;
+	struct backend *cpu = attention->cpu;
+	int			kv_heads = (int) cpu->a.n_kv_heads;
+	int			group = (int) cpu->a.n_heads / kv_heads;
+	int			kv_head = item % kv_heads;
+
+	/* the latest blocks see the longest context: first, so that none ends alone */
+	const struct cpu_block *block = &attention->blocks[attention->n_blocks - 1 - item / kv_heads];
+	const void *keys = cache_head(cpu, AREA_KEYS, attention->layer, block->request, kv_head);
+	const void *values = cache_head(cpu, AREA_VALUES, attention->layer, block->request, kv_head);
+	float	   *scores = scratch_of(cpu, thread);
+
+	if (cpu->workload.precision == PRECISION_BF16)
+	{
+		size_t		context = (size_t) (block->position + block->length);
+		size_t		elements = context * (size_t) cpu->a.head_dim;
+		float	   *wide_keys = scores + CPU_QUERY_BLOCK * (size_t) cpu->layout.capacity;
+		float	   *wide_values = wide_keys + elements;
+
+		cpu->kernels->widen(keys, wide_keys, elements);
+		cpu->kernels->widen(values, wide_values, elements);
+		keys = wide_keys;
+		values = wide_values;
+	}
+	for (int i = 0; i < group; i++)
+		attend_head(cpu, block, kv_head * group + i, keys, values, scores);
+}
+
+void
+cpu_attend_prompt(struct backend *cpu, int layer, const struct cpu_block *blocks, int n_blocks)
+{
+	struct attention attention = {cpu, layer, blocks, n_blocks, 0, 0};
+
+	pool_run(cpu->pool, prompt_item, &attention, n_blocks * (int) cpu->a.n_kv_heads);
+}
+
+/* a part's result: head_dim values, the sum of exponentials, their largest exponent */
+static float *
+partial(struct backend *cpu, int splits, int request, int head, int split)
+{
+	size_t		index = ((size_t) request * (size_t) cpu->a.n_heads + (size_t) head) *
+		(size_t) splits + (size_t) split;
+
+	return cpu_floats(cpu, AREA_PARTIALS) + index * (size_t) (cpu->a.head_dim + 2);
+}
+
+/* one part of the context for all heads that share one kv head */
+static void
+step_item(void *argument, int item, int thread)
+{
+	struct attention *attention = argument;
+	struct backend *cpu = attention->cpu;
+	const struct cpu_kernels *kernels = cpu->kernels;
+	bool		half = cpu->workload.precision == PRECISION_BF16;
+	int			d = (int) cpu->a.head_dim;
+	int			kv_heads = (int) cpu->a.n_kv_heads;
+	int			group = (int) cpu->a.n_heads / kv_heads;
+	int			split = item % attention->splits;
+	int			kv_head = item / attention->splits % kv_heads;
+	int			request = item / attention->splits / kv_heads;
+	int			first = (int) ((int64_t) attention->context * split / attention->splits);
+	int			length = (int) ((int64_t) attention->context * (split + 1) / attention->splits) - first;
+	size_t		at = (size_t) first * (size_t) d;
+	const void *keys = cache_head(cpu, AREA_KEYS, attention->layer, request, kv_head);
+	const void *values = cache_head(cpu, AREA_VALUES, attention->layer, request, kv_head);
+	const float *queries = cpu_floats(cpu, AREA_QKV) + (size_t) request * qkv_width(cpu) +
+		kv_head * group * d;
+	float	   *scores = scratch_of(cpu, thread);
+
+	if (half)
+		kernels->product_bf16((const uint16_t *) keys + at, (size_t) d, length, d,
+							  queries, (size_t) d, group, scores, (size_t) length, false);
+	else
+		kernels->product_f32((const float *) keys + at, (size_t) d, length, d,
+							 queries, (size_t) d, group, scores, (size_t) length, false);
+	for (int i = 0; i < group; i++)
+	{
+		float	   *row = scores + (size_t) i * (size_t) length;
+		float	   *out = partial(cpu, attention->splits, request, kv_head * group + i, split);
+
+		out[d] = kernels->exponentials(row, length, 1.0f / sqrtf((float) d), &out[d + 1]);
+		if (half)
+			kernels->weighted_sum_bf16(row, length, (const uint16_t *) values + at, d, out);
+		else
+			kernels->weighted_sum_f32(row, length, (const float *) values + at, d, out);
+	}
+}
+
+/* puts the parts of one head's context together */
+static void
+combine(struct backend *cpu, int splits, int request, int head)
+{
+	int			d = (int) cpu->a.head_dim;
+	float	   *out = cpu_floats(cpu, AREA_ATTENTION) +
+		((size_t) request * (size_t) cpu->a.n_heads + (size_t) head) * (size_t) d;
+	float		largest = -INFINITY;
+	float		total = 0;
+
+	for (int split = 0; split < splits; split++)
+		largest = fmaxf(largest, partial(cpu, splits, request, head, split)[d + 1]);
+	for (int split = 0; split < splits; split++)
+	{
+		const float *part = partial(cpu, splits, request, head, split);
+
+		total += part[d] * expf(part[d + 1] - largest);
+	}
+	memset(out, 0, (size_t) d * sizeof(float));
+	for (int split = 0; split < splits; split++)
+	{
+		const float *part = partial(cpu, splits, request, head, split);
+		float		share = expf(part[d + 1] - largest) / total;
+
+		for (int i = 0; i < d; i++)
+			out[i] += share * part[i];
+	}
+}
+
+void
+cpu_attend_step(struct backend *cpu, int layer, int position)
+{
+	int			threads = pool_threads(cpu->pool);
+	int			heads = cpu->workload.batch_size * (int) cpu->a.n_kv_heads;
+	struct attention attention = {cpu, layer, NULL, 0, position + 1, 1};
+
+	/* parts of at least 64 positions, and no more than keep all threads busy */
+	if (threads > 1)
+	{
+		attention.splits = cpu_smaller(cpu_parts(4 * threads, heads), CPU_MAX_SPLITS);
+		attention.splits = cpu_smaller(attention.splits, cpu_parts(attention.context, 64));
+	}
+	pool_run(cpu->pool, step_item, &attention, heads * attention.splits);
+	for (int request = 0; request < cpu->workload.batch_size; request++)
+		for (int head = 0; head < cpu->a.n_heads; head++)
+			combine(cpu, attention.splits, request, head);
+}
+
+size_t
+cpu_attention_scratch(const struct architecture *a, int capacity)
+{
+	size_t		group = (size_t) (a->n_heads / a->n_kv_heads);
+	size_t		queries = group > CPU_QUERY_BLOCK ? group : CPU_QUERY_BLOCK;
+
+	/* scores, and the widened keys and values of one head */
+	return (queries + 2 * (size_t) a->head_dim) * (size_t) capacity;
+}

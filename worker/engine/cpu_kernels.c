@@ -1,0 +1,525 @@
+/*
+ * cpu_kernels.c: the inner loops of the CPU backend, in the compiler's generic
+ * vectors.
+ *
+ * Compiled once per set of vector instructions with KERNELS set to its name;
+ * the vectors are as wide as the instructions that the compiler was allowed.
+ * Nothing here may be called, nor even initialised, unless the CPU has them.
+ *
+ * A result element is always summed in the same order, whatever the number of
+ * rows or columns that are worked on together, so that results do not depend
+ * on how the work was shared out.
+ */
+#include "cpu_kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#define WIDEST_TILE 8			/* columns that fit into the registers */
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#define WIDEST_TILE 4
+#else
+#define VECTOR_BYTES 16
+#define WIDEST_TILE 4
+#endif
+#define LANES (VECTOR_BYTES / 4)
+#define MOST_TOTALS (4 * WIDEST_TILE)
+
+typedef float vector __attribute__((vector_size(VECTOR_BYTES)));
+typedef int32_t ivector __attribute__((vector_size(VECTOR_BYTES)));
+typedef uint32_t uvector __attribute__((vector_size(VECTOR_BYTES)));
+typedef uint16_t half_vector __attribute__((vector_size(VECTOR_BYTES / 2)));
+
+/* the same in memory: anywhere, and whatever was written there */
+typedef float memory_vector __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
+typedef uint16_t memory_half __attribute__((vector_size(VECTOR_BYTES / 2), aligned(2), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vector
+load(const float *from)
+{
+	return *(const memory_vector *) from;
+}
+
+INLINE void
+store(float *to, vector value)
+{
+	*(memory_vector *) to = value;
+}
+
+INLINE vector
+load_bf16(const uint16_t *from)
+{
+	half_vector half = *(const memory_half *) from;
+
+	return (vector) (__builtin_convertvector(half, uvector) << 16);
+}
+
+INLINE float
+widen_one(uint16_t half)
+{
+	uint32_t	bits = (uint32_t) half << 16;
+	float		value;
+
+	memcpy(&value, &bits, sizeof(value));
+	return value;
+}
+
+INLINE vector
+splat(float value)
+{
+	return (vector) {0} + value;
+}
+
+/* a where the mask is set, else b */
+INLINE vector
+choose(ivector mask, vector a, vector b)
+{
+	return (vector) ((mask & (ivector) a) | (~mask & (ivector) b));
+}
+
+INLINE vector
+larger(vector a, vector b)
+{
+	return choose(a > b, a, b);
+}
+
+/* lane i of the result is lane i + by of the argument, round about; by is constant */
+#define AT(i, by) (((i) + (by)) % LANES)
+#define FOUR(i, by) AT(i, by), AT((i) + 1, by), AT((i) + 2, by), AT((i) + 3, by)
+#if LANES == 16
+#define ROTATED(by) FOUR(0, by), FOUR(4, by), FOUR(8, by), FOUR(12, by)
+#elif LANES == 8
+#define ROTATED(by) FOUR(0, by), FOUR(4, by)
+#else
+#define ROTATED(by) FOUR(0, by)
+#endif
+#define ROTATE(v, by) __builtin_shuffle(v, (ivector) {ROTATED(by)})
+
+INLINE float
+sum(vector v)
+{
+#if LANES >= 16
+	v += ROTATE(v, 8);
+#endif
+#if LANES >= 8
+	v += ROTATE(v, 4);
+#endif
+	v += ROTATE(v, 2);
+	v += ROTATE(v, 1);
+	return v[0];
+}
+
+INLINE float
+largest_lane(vector v)
+{
+#if LANES >= 16
+	v = larger(v, ROTATE(v, 8));
+#endif
+#if LANES >= 8
+	v = larger(v, ROTATE(v, 4));
+#endif
+	v = larger(v, ROTATE(v, 2));
+	v = larger(v, ROTATE(v, 1));
+	return v[0];
+}
+
+/*
+ * exp(x) to about 1e-7 relative: x = n·ln 2 + f, a polynomial in f (Cephes'
+ * expf), and n put into the exponent.
+ */
+INLINE vector
+exponential(vector x)
+{
+	const vector low = splat(-87.0f);
+	const vector high = splat(88.0f);
+	const float magic = 12582912.0f;	/* 1.5 × 2^23 rounds to an integer */
+	vector		n,
+				f,
+				y;
+
+	x = choose(x < low, low, x);
+	x = choose(x > high, high, x);
+	n = (x * 1.44269504088896341f + magic) - magic;
+	f = x - n * 0.693359375f + n * 2.12194440e-4f;
+	y = splat(1.9875691500e-4f);
+	y = y * f + 1.3981999507e-3f;
+	y = y * f + 8.3334519073e-3f;
+	y = y * f + 4.1665795894e-2f;
+	y = y * f + 1.6666665459e-1f;
+	y = y * f + 5.0000001201e-1f;
+	y = y * f * f + f + 1.0f;
+	return y * (vector) ((__builtin_convertvector(n, ivector) + 127) << 23);
+}
+
+/* the same for what is left over at the end of a row */
+INLINE float
+exponential_one(float x)
+{
+	return exponential(splat(x))[0];
+}
+
+/*
+ * One tile of a product: R rows × C columns kept in registers.  R, C and bf16
+ * are constants wherever this is expanded.
+ */
+INLINE void
+product_tile(const int R, const int C, const bool bf16,
+			 const void *w, size_t ldw, int k, const float *x, size_t ldx,
+			 float *y, size_t ldy, bool accumulate)
+{
+	const float *wide = w;
+	const uint16_t *half = w;
+	vector		total[MOST_TOTALS];
+	int			i = 0;
+
+#pragma GCC unroll 32
+	for (int t = 0; t < R * C; t++)
+		total[t] = (vector) {0};
+	for (; i + LANES <= k; i += LANES)
+	{
+		vector		rows[4];
+
+#pragma GCC unroll 8
+		for (int r = 0; r < R; r++)
+			rows[r] = bf16 ? load_bf16(half + (size_t) r * ldw + i) : load(wide + (size_t) r * ldw + i);
+#pragma GCC unroll 8
+		for (int c = 0; c < C; c++)
+		{
+			vector		column = load(x + (size_t) c * ldx + i);
+
+#pragma GCC unroll 8
+			for (int r = 0; r < R; r++)
+				total[r * C + c] += rows[r] * column;
+		}
+	}
+#pragma GCC unroll 8
+	for (int r = 0; r < R; r++)
+	{
+#pragma GCC unroll 8
+		for (int c = 0; c < C; c++)
+		{
+			float		result = sum(total[r * C + c]);
+			float	   *to = y + (size_t) c * ldy + r;
+
+			for (int j = i; j < k; j++)
+				result += (bf16 ? widen_one(half[(size_t) r * ldw + j]) : wide[(size_t) r * ldw + j]) *
+					x[(size_t) c * ldx + j];
+			*to = accumulate ? *to + result : result;
+		}
+	}
+}
+
+/* all the columns for R rows, the widest tiles first */
+INLINE void
+product_rows(const int R, const int narrow_R, const bool bf16,
+			 const void *w, size_t ldw, int k, const float *x, size_t ldx, int columns,
+			 float *y, size_t ldy, bool accumulate)
+{
+	const size_t size = bf16 ? 2 : 4;
+
+#define TILE(R, C) product_tile(R, C, bf16, w, ldw, k, x, ldx, y, ldy, accumulate)
+#define TILES(C) \
+	do { \
+		if (narrow_R == R) \
+			TILE(R, C); \
+		else \
+			for (int r = 0; r < R; r += narrow_R) \
+				product_tile(narrow_R, C, bf16, (const char *) w + (size_t) r * ldw * size, \
+							 ldw, k, x, ldx, y + r, ldy, accumulate); \
+	} while (0)
+
+	while (columns > 0)
+	{
+		int			taken = columns < WIDEST_TILE ? columns : WIDEST_TILE;
+
+		switch (taken)
+		{
+			case 1:
+				TILE(R, 1);
+				break;
+			case 2:
+				TILE(R, 2);
+				break;
+			case 3:
+				TILES(3);
+				break;
+			case 4:
+				TILES(4);
+				break;
+#if WIDEST_TILE == 8
+			case 5:
+				TILE(R, 5);
+				break;
+			case 6:
+				TILE(R, 6);
+				break;
+			case 7:
+				TILES(7);
+				break;
+			case 8:
+				TILES(8);
+				break;
+#endif
+		}
+		columns -= taken;
+		x += (size_t) taken * ldx;
+		y += (size_t) taken * ldy;
+	}
+#undef TILES
+#undef TILE
+}
+
+/* four rows at a time; where that needs too many registers, twice two */
+#define DEFINE_PRODUCT(name, type, bf16) \
+static void \
+name(const type *w, size_t ldw, int rows, int k, const float *x, size_t ldx, \
+	 int columns, float *y, size_t ldy, bool accumulate) \
+{ \
+	int			r = 0; \
+\
+	for (; r + 4 <= rows; r += 4) \
+		product_rows(4, 2, bf16, w + (size_t) r * ldw, ldw, k, x, ldx, columns, \
+					 y + r, ldy, accumulate); \
+	for (; r < rows; r++) \
+		product_rows(1, 1, bf16, w + (size_t) r * ldw, ldw, k, x, ldx, columns, \
+					 y + r, ldy, accumulate); \
+}
+
+DEFINE_PRODUCT(product_f32, float, false)
+DEFINE_PRODUCT(product_bf16, uint16_t, true)
+
+/* four vectors of the result in registers while all of p goes by */
+INLINE void
+weighted_sum(const bool bf16, const float *p, int n, const void *v, int width, float *out)
+{
+	const float *wide = v;
+	const uint16_t *half = v;
+	int			j = 0;
+
+#define SUM_TILE(count) \
+	for (; j + (count) * LANES <= width; j += (count) * LANES) \
+	{ \
+		vector		total[count] = {0}; \
+\
+		for (int t = 0; t < n; t++) \
+			_Pragma("GCC unroll 4") \
+			for (int i = 0; i < (count); i++) \
+			{ \
+				size_t		at = (size_t) t * (size_t) width + (size_t) (j + i * LANES); \
+\
+				total[i] += p[t] * (bf16 ? load_bf16(half + at) : load(wide + at)); \
+			} \
+		_Pragma("GCC unroll 4") \
+		for (int i = 0; i < (count); i++) \
+			store(out + j + i * LANES, total[i]); \
+	}
+
+	SUM_TILE(4)
+	SUM_TILE(1)
+#undef SUM_TILE
+	for (; j < width; j++)
+	{
+		float		total = 0;
+
+		for (int t = 0; t < n; t++)
+		{
+			size_t		at = (size_t) t * (size_t) width + (size_t) j;
+
+			total += p[t] * (bf16 ? widen_one(half[at]) : wide[at]);
+		}
+		out[j] = total;
+	}
+}
+
+static void
+weighted_sum_f32(const float *p, int n, const float *v, int width, float *out)
+{
+	weighted_sum(false, p, n, v, width, out);
+}
+
+static void
+weighted_sum_bf16(const float *p, int n, const uint16_t *v, int width, float *out)
+{
+	weighted_sum(true, p, n, v, width, out);
+}
+
+static float
+maximum(const float *x, int n)
+{
+	vector		most = splat(x[0]);
+	float		result;
+	int			i = 0;
+
+	for (; i + LANES <= n; i += LANES)
+		most = larger(most, load(x + i));
+	result = largest_lane(most);
+	for (; i < n; i++)
+		result = x[i] > result ? x[i] : result;
+	return result;
+}
+
+static float
+exponentials(float *s, int n, float scale, float *largest)
+{
+	float		most = maximum(s, n) * scale;
+	vector		total = {0};
+	float		result;
+	int			i = 0;
+
+	for (; i + LANES <= n; i += LANES)
+	{
+		vector		e = exponential(load(s + i) * scale - most);
+
+		store(s + i, e);
+		total += e;
+	}
+	result = sum(total);
+	for (; i < n; i++)
+	{
+		s[i] = exponential_one(s[i] * scale - most);
+		result += s[i];
+	}
+	*largest = most;
+	return result;
+}
+
+static void
+swiglu(const float *gate, const float *up, float *out, int n)
+{
+	int			i = 0;
+
+	for (; i + LANES <= n; i += LANES)
+	{
+		vector		g = load(gate + i);
+
+		store(out + i, g / (1.0f + exponential(-g)) * load(up + i));
+	}
+	for (; i < n; i++)
+		out[i] = gate[i] / (1.0f + exponential_one(-gate[i])) * up[i];
+}
+
+static void
+rmsnorm(const float *x, const float *weight, float *out, int n, float epsilon)
+{
+	vector		squares = {0};
+	float		total;
+	float		factor;
+	int			i = 0;
+
+	for (; i + LANES <= n; i += LANES)
+		squares += load(x + i) * load(x + i);
+	total = sum(squares);
+	for (; i < n; i++)
+		total += x[i] * x[i];
+	factor = 1.0f / sqrtf(total / (float) n + epsilon);
+	for (i = 0; i + LANES <= n; i += LANES)
+		store(out + i, load(x + i) * factor * load(weight + i));
+	for (; i < n; i++)
+		out[i] = x[i] * factor * weight[i];
+}
+
+static void
+rotate_pairs(float *x, const float *cosines, const float *sines, int half)
+{
+	for (int i = 0; i < half; i++)
+	{
+		float		first = x[i];
+		float		second = x[i + half];
+
+		x[i] = first * cosines[i] - second * sines[i];
+		x[i + half] = second * cosines[i] + first * sines[i];
+	}
+}
+
+static void
+add(float *to, const float *from, int n)
+{
+	for (int i = 0; i < n; i++)
+		to[i] += from[i];
+}
+
+static void
+widen(const uint16_t *from, float *to, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		to[i] = widen_one(from[i]);
+}
+
+/* to the nearest, ties to even; what comes here is finite */
+static void
+narrow(const float *from, uint16_t *to, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		uint32_t	bits;
+
+		memcpy(&bits, from + i, sizeof(bits));
+		to[i] = (uint16_t) ((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+	}
+}
+
+static int
+argmax(const float *x, int n)
+{
+	float		most = maximum(x, n);
+
+	for (int i = 0; i < n; i++)
+		if (x[i] == most)
+			return i;
+	return 0;
+}
+
+static float
+read_memory(const void *from, size_t bytes)
+{
+	const float *at = from;
+	vector		total[4] = {0};
+
+	for (size_t i = 0; i < bytes / 4; i += 4 * LANES)
+#pragma GCC unroll 4
+		for (int j = 0; j < 4; j++)
+			total[j] += load(at + i + (size_t) (j * LANES));
+	return sum(total[0] + total[1] + total[2] + total[3]);
+}
+
+static void
+fill(float *to, uint64_t key, int n, float scale, float offset)
+{
+	for (int i = 0; i < n; i++)
+	{
+		uint32_t	h = (uint32_t) i * 0x9e3779b9u + (uint32_t) key;
+
+		h = (h ^ h >> 16) * 0x7feb352du;
+		h = (h ^ h >> 15) * 0x846ca68bu;
+		h ^= h >> 16;
+		to[i] = offset + scale * ((float) ((int32_t) h >> 8) * 0x1p-23f);
+	}
+}
+
+#define PASTE2(a, b) a##b
+#define PASTE(a, b) PASTE2(a, b)
+#define QUOTE2(a) #a
+#define QUOTE(a) QUOTE2(a)
+
+const struct cpu_kernels PASTE(cpu_kernels_, KERNELS) = {
+	.name = QUOTE(KERNELS),
+	.product_f32 = product_f32,
+	.product_bf16 = product_bf16,
+	.weighted_sum_f32 = weighted_sum_f32,
+	.weighted_sum_bf16 = weighted_sum_bf16,
+	.exponentials = exponentials,
+	.swiglu = swiglu,
+	.rmsnorm = rmsnorm,
+	.rotate_pairs = rotate_pairs,
+	.add = add,
+	.widen = widen,
+	.narrow = narrow,
+	.argmax = argmax,
+	.read = read_memory,
+	.fill = fill,
+};
