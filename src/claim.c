@@ -91,7 +91,7 @@ new_claim_id(void)
 static Statement take_configs = {
 	.sql = "WITH taken AS (UPDATE benchorch.benchmark_configs c SET status = 'running', claim_id = $3, started_at = $4,"
 	"  completed_at = NULL, run_started = false, attempt = c.attempt + 1, version = c.version + 1"
-	"  FROM pg_catalog.unnest($1, $2) AS hint (id, priority)"
+	"  FROM unnest($1, $2) AS hint (id, priority)"
 	"  WHERE c.id = hint.id AND c.priority = hint.priority AND c.status = 'pending' AND ($5 IS NULL OR c.lane_id = $5)"
 	"  RETURNING c.*)"
 	" SELECT t.id, $3, $6, t.attempt, t.model_version_id, m.name, m.source, m.architecture,"

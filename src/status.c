@@ -332,7 +332,7 @@ static Statement complete_pairs = {
 	.sql = "UPDATE benchorch.benchmark_configs c"
 	" SET status = 'completed', completed_at = pg_catalog.clock_timestamp(), error_message = NULL, run_started = false,"
 	" version = version + 1"
-	" FROM pg_catalog.unnest($1, $2) AS pair (id, claim_id)"
+	" FROM unnest($1, $2) AS pair (id, claim_id)"
 	" WHERE c.id = pair.id AND c.claim_id = pair.claim_id AND c.status = 'running'"
 	" RETURNING c.id, c.claim_id, c.model_version_id",
 	.nargs = 2,
