@@ -73,7 +73,7 @@ extern void benchorch_require(FunctionCallInfo fcinfo, int argno, const char *na
 /* A model version that must exist: raises 42704. */
 extern void benchorch_require_model(const pg_uuid_t *model_version_id);
 
-/* --------------------------------------------------------------- in status.c */
+/* ---------------------------------------------------------------- in words.c */
 
 typedef enum ConfigStatus
 {
@@ -110,6 +110,16 @@ extern ConfigStatus benchorch_status_from_name(const char *name);	/* 22023 where
 extern const char *benchorch_outcome_name(Outcome outcome);
 extern Outcome benchorch_outcome_from_name(const char *name);		/* 22023 where unknown */
 
+/* What a failure without an outcome says by its message; OUTCOME_NONE where it says nothing. */
+extern Outcome benchorch_outcome_from_message(const char *message);
+
+/* Errors that several verbs raise. */
+extern void benchorch_no_such_config(int64 config_id) pg_attribute_noreturn();	/* 42704 */
+extern void benchorch_stale_claim(int64 config_id, int64 claim_id) pg_attribute_noreturn();	/* BO001 */
+extern void benchorch_bad_transition(int64 config_id, ConfigStatus from, ConfigStatus to) pg_attribute_noreturn();	/* BO002 */
+
+/* --------------------------------------------------------------- in status.c */
+
 /* A config as the last transition or look-up left it. */
 typedef struct Config
 {
@@ -125,9 +135,22 @@ extern bool benchorch_get_config(int64 config_id, Config *config);
 /* The same, locking its row. */
 extern bool benchorch_lock_config(int64 config_id, Config *config);
 
-/* Errors that several verbs raise. */
-extern void benchorch_no_such_config(int64 config_id) pg_attribute_noreturn();	/* 42704 */
-extern void benchorch_stale_claim(int64 config_id, int64 claim_id) pg_attribute_noreturn();	/* BO001 */
+extern bool benchorch_may_follow(ConfigStatus from, ConfigStatus to);
+
+/*
+ * A status update by its rules.  claim_id 0: unfenced.  Returns the status
+ * that the config has now; *sqlstate is 0, or what was wrong (BO001, BO002,
+ * 42704), and then nothing was changed.
+ */
+extern ConfigStatus benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, int64 claim_id,
+											Outcome outcome, int *sqlstate);
+
+/* Settles a config whose row is locked: failed, skipped or cancelled. */
+extern void benchorch_settle(const Config *config, ConfigStatus status, const char *message, int64 witness_id);
+
+/* What leaves a claim, or a delay, beside the config's own row. */
+extern void benchorch_leave_claim(int64 claim_id, int n);
+extern void benchorch_forget_delay(int64 config_id);
 
 /*
  * running -> completed, for every pair (config_ids[i], claim_ids[i]) whose
@@ -153,9 +176,6 @@ extern bool benchorch_end_attempt(int64 config_id, int64 claim_id, Outcome outco
  */
 extern void benchorch_put_back(const Config *config, bool counted, const char *message, double delay,
 							   const pg_uuid_t *avoid_worker);
-
-/* Configs of the model have settled: marks it where nothing of it is pending. */
-extern void benchorch_check_endgame(const pg_uuid_t *model_version_id);
 
 /*
  * What an earlier benchorch_end_attempt answered for the same claim: false
@@ -191,6 +211,8 @@ extern void benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_w
 /* ------------------------------------------------------------- in progress.c */
 
 extern void benchorch_count(const pg_uuid_t *model_version_id, const int64 *changes);
+/* Configs of the model have settled: marks it where nothing of it is pending. */
+extern void benchorch_check_endgame(const pg_uuid_t *model_version_id);
 extern void benchorch_count_move(const pg_uuid_t *model_version_id, ConfigStatus from, ConfigStatus to, int64 n);
 
 /* ----------------------------------------------------------------- in json.c */

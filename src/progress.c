@@ -1,5 +1,5 @@
 /*
- * Counters: how many configs of a model have which status.
+ * Counters, and the end of a model: how many configs of a model have which status.
  *
  * Every transition appends what it changed, one row a call and model, so that
  * no two sessions ever wait for one counter; the sweep folds the rows into
@@ -9,6 +9,9 @@
 #include "benchorch.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
+
+PG_FUNCTION_INFO_V1(benchorch_check_endgame_sql);
 
 static Statement insert_delta = {
 	.sql = "INSERT INTO benchorch.progress_deltas VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -42,4 +45,87 @@ benchorch_count_move(const pg_uuid_t *model_version_id, ConfigStatus from, Confi
 	changes[from] -= n;
 	changes[to] += n;
 	benchorch_count(model_version_id, changes);
+}
+
+/* --------------------------------------------------------- the end of a model */
+
+static Statement next_chunk = {
+	.sql = "SELECT priority, id, ids[next:] FROM benchorch.lane_chunks"
+	" WHERE model_version_id = $1 AND (priority, id) > ($2, $3) ORDER BY priority, id LIMIT 1",
+	.nargs = 3,
+	.types = {UUIDOID, INT4OID, INT8OID}
+};
+
+static Statement any_pending = {
+	.sql = "SELECT 1 FROM benchorch.benchmark_configs WHERE id = ANY ($1) AND status = 'pending' LIMIT 1",
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
+};
+
+static Statement any_delayed = {
+	.sql = "SELECT 1 FROM benchorch.delayed_configs WHERE model_version_id = $1 LIMIT 1",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
+
+static Statement delete_spent_chunk = {
+	.sql = "DELETE FROM benchorch.lane_chunks WHERE id IN"
+	" (SELECT id FROM benchorch.lane_chunks WHERE id = $1 FOR UPDATE SKIP LOCKED)",
+	.nargs = 1,
+	.types = {INT8OID}
+};
+
+static Statement insert_endgame = {
+	.sql = "INSERT INTO benchorch.endgames SELECT $1"
+	" WHERE NOT EXISTS (SELECT FROM benchorch.endgames WHERE model_version_id = $1)",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
+
+/*
+ * After configs of a model have settled: is anything of it pending still?
+ * If not, the model goes to the endgames, where the next claim, heartbeat or
+ * sweep looks until nothing runs either, and ranks it.
+ *
+ * No settler can see another's uncommitted work, so none of them can know
+ * that it is the last.  But the last of them to look here finds nothing
+ * pending: whatever were pending for it would have to be claimed and settled
+ * by a later one.  So the model is marked, whoever commits when.
+ */
+void
+benchorch_check_endgame(const pg_uuid_t *model_version_id)
+{
+	Datum		model = UUIDPGetDatum(model_version_id);
+	int32		priority = PG_INT32_MIN;
+	int64		id = 0;
+
+	for (;;)
+	{
+		Datum		values[3] = {model, Int32GetDatum(priority), Int64GetDatum(id)};
+		Datum		ids[1];
+		Datum		chunk[1];
+		bool		isnull;
+
+		if (benchorch_run(&next_chunk, values, NULL) == 0)
+			break;
+		priority = benchorch_column_int32(0, 1);
+		id = benchorch_column_int64(0, 2);
+		ids[0] = benchorch_column(0, 3, &isnull);
+		if (benchorch_run(&any_pending, ids, NULL) > 0)
+			return;
+		chunk[0] = Int64GetDatum(id);
+		benchorch_run(&delete_spent_chunk, chunk, NULL);
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (benchorch_run(&any_delayed, &model, NULL) == 0)
+		benchorch_run(&insert_endgame, &model, NULL);
+}
+
+Datum
+benchorch_check_endgame_sql(PG_FUNCTION_ARGS)
+{
+	SPI_connect();
+	benchorch_check_endgame(PG_GETARG_UUID_P(0));
+	SPI_finish();
+	PG_RETURN_VOID();
 }

@@ -20,7 +20,6 @@ CREATE TABLE benchorch.cell_statistics
 (
 	model_version_id	uuid NOT NULL,
 	config_id		bigint NOT NULL,
-	method			text[] NOT NULL,
 	hardware_config_id	int,
 	framework_id	int NOT NULL,
 	workload_type	text,
@@ -28,8 +27,9 @@ CREATE TABLE benchorch.cell_statistics
 	sequence_length	int,
 	params			jsonb NOT NULL,
 	gpus			int NOT NULL,
+	method			text[] NOT NULL,
 	n				int NOT NULL,
-	flags			jsonb NOT NULL DEFAULT '{}',
+	flags			jsonb NOT NULL,
 	output_tokens_per_s float8, output_tokens_per_s_stddev float8,
 	ttft_p50_ms float8, ttft_p50_ms_stddev float8,
 	ttft_mean_ms float8, ttft_mean_ms_stddev float8,
@@ -38,14 +38,14 @@ CREATE TABLE benchorch.cell_statistics
 	e2e_p50_ms float8, e2e_mean_ms float8,
 	requests_per_s float8, total_tokens_per_s float8,
 	gpu_memory_peak_bytes float8, energy_j_per_output_token float8,
-	noise_rel float8,
-	PRIMARY KEY (model_version_id, config_id, method)
+	noise_rel		float8,
+	PRIMARY KEY (model_version_id, config_id)
 );
 COMMENT ON TABLE benchorch.cell_statistics IS
 	'Medians of each cell''s repeats, made anew by every finalize (derived); stddev is of a sample, NULL for one result';
-COMMENT ON COLUMN benchorch.cell_statistics.config_id IS 'names the cell: its config with the least id';
-COMMENT ON COLUMN benchorch.cell_statistics.method IS 'tags of the results; a cell whose repeats differ in them has a row for each';
+COMMENT ON COLUMN benchorch.cell_statistics.config_id IS 'names the cell: of its configs with a result, the one with the least id';
 COMMENT ON COLUMN benchorch.cell_statistics.params IS 'without repeat';
+COMMENT ON COLUMN benchorch.cell_statistics.method IS 'tags of the results; a cell whose repeats differ in them has a row for each';
 COMMENT ON COLUMN benchorch.cell_statistics.n IS 'results that count';
 COMMENT ON COLUMN benchorch.cell_statistics.flags IS 'why the cell is left out of rankings; {} is valid';
 COMMENT ON COLUMN benchorch.cell_statistics.noise_rel IS
@@ -67,7 +67,8 @@ CREATE TABLE benchorch.rankings
 CREATE INDEX rankings_model ON benchorch.rankings (model_version_id, workload_type, objective, rank);
 COMMENT ON TABLE benchorch.rankings IS 'Cells of each workload by objective, made anew by every finalize (derived); ties share a rank';
 COMMENT ON COLUMN benchorch.rankings.objective IS 'output_tokens_per_s (most first), ttft or tpot (least first)';
-COMMENT ON COLUMN benchorch.rankings.method IS 'tags that touch the objective: ranked are only cells with the same';
+COMMENT ON COLUMN benchorch.rankings.method IS 'tags that touch the objective: only cells with the same ones are ranked together';
+COMMENT ON COLUMN benchorch.rankings.config_id IS 'the cell, as in cell_statistics';
 COMMENT ON COLUMN benchorch.rankings.metric IS 'what value is: the p50 where there is one, else the mean';
 
 CREATE TABLE benchorch.finalizations
@@ -92,10 +93,231 @@ CREATE VIEW benchorch.leaderboard AS
 		r.stddev AS spread, r.n, r.metric, r.method, r.model_version_id, r.config_id
 	FROM benchorch.rankings AS r
 	JOIN benchorch.cell_statistics AS s ON s.model_version_id = r.model_version_id AND s.config_id = r.config_id
-		AND s.rankings_method @> r.method
 	JOIN benchorch.model_versions AS m ON m.id = r.model_version_id
 	LEFT JOIN benchorch.hardware_configs AS h ON h.id = s.hardware_config_id
 	LEFT JOIN benchorch.frameworks AS f ON f.id = s.framework_id
-	ORDER BY m.name, r.model_version_id, r.workload_type, r.objective, r.method, r.rank, h.name, f.name, s.gpus, s.batch_size,
-		s.sequence_length, s.params, r.config_id;
-COMMENT ON VIEW benchorch.leaderboard IS 'The rankings with names, in order; spread is the standard deviation of the cell''s repeats';
+	ORDER BY m.name, r.model_version_id, r.workload_type, r.objective, r.method, r.rank, h.name, f.name, s.gpus,
+		s.batch_size, s.sequence_length, s.params, r.config_id;
+COMMENT ON VIEW benchorch.leaderboard IS
+	'The rankings with names, in order; spread is the standard deviation of the cell''s repeats, method the tags that its rivals share';
+
+/* Makes the statistics of a model's cells anew. */
+CREATE FUNCTION benchorch.make_cell_statistics(model_version_id uuid) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = on
+SET enable_bitmapscan = on
+SET enable_hashjoin = on
+SET enable_mergejoin = on
+SET jit = off
+AS $$
+	DELETE FROM benchorch.cell_statistics AS s WHERE s.model_version_id = $1;
+
+	WITH result AS (
+		SELECT c.id, c.hardware_config_id, c.framework_id, c.workload_type, c.batch_size, c.sequence_length,
+			c.params - 'repeat' AS params, c.gpus, r.method, r.output_tokens_per_s, r.ttft_p50_ms, r.ttft_mean_ms, r.tpot_p50_ms,
+			r.tpot_mean_ms, r.e2e_p50_ms, r.e2e_mean_ms, r.requests_per_s, r.total_tokens_per_s,
+			r.gpu_memory_peak_bytes::float8 AS gpu_memory_peak_bytes,
+			r.energy_j / nullif(r.output_tokens, 0) AS energy_j_per_output_token, r.noise_rel
+		FROM benchorch.benchmark_configs AS c
+		JOIN benchorch.benchmark_results AS r ON r.config_id = c.id AND r.claim_id = c.claim_id
+		WHERE c.model_version_id = $1 AND c.status = 'completed' AND r.accepted AND r.flags = '{}'
+		UNION ALL
+		SELECT c.id, c.hardware_config_id, c.framework_id, c.workload_type, c.batch_size, c.sequence_length,
+			c.params - 'repeat', c.gpus, r.method, r.output_tokens_per_s, r.ttft_p50_ms, r.ttft_mean_ms, r.tpot_p50_ms,
+			r.tpot_mean_ms, r.e2e_p50_ms, r.e2e_mean_ms, r.requests_per_s, r.total_tokens_per_s,
+			r.gpu_memory_peak_bytes::float8,
+			r.energy_j / nullif(r.output_tokens, 0), r.noise_rel
+		FROM benchorch.archived_configs AS c
+		JOIN benchorch.archived_results AS r ON r.config_id = c.id AND r.claim_id = c.claim_id
+		WHERE c.model_version_id = $1 AND c.status = 'completed' AND r.accepted AND r.flags = '{}'
+	), cell AS MATERIALIZED (
+		SELECT *, min(id) OVER same AS config_id, count(*) OVER same AS n FROM result
+		WINDOW same AS (PARTITION BY hardware_config_id, framework_id, workload_type, batch_size, sequence_length, params,
+			gpus, method)
+	), repeated AS MATERIALIZED (
+		SELECT config_id, max(n) AS n,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY output_tokens_per_s) AS output_tokens_per_s,
+			stddev_samp(output_tokens_per_s) AS output_tokens_per_s_stddev,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY ttft_p50_ms) AS ttft_p50_ms,
+			stddev_samp(ttft_p50_ms) AS ttft_p50_ms_stddev,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY ttft_mean_ms) AS ttft_mean_ms,
+			stddev_samp(ttft_mean_ms) AS ttft_mean_ms_stddev,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY tpot_p50_ms) AS tpot_p50_ms,
+			stddev_samp(tpot_p50_ms) AS tpot_p50_ms_stddev,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY tpot_mean_ms) AS tpot_mean_ms,
+			stddev_samp(tpot_mean_ms) AS tpot_mean_ms_stddev,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY e2e_p50_ms) AS e2e_p50_ms,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY e2e_mean_ms) AS e2e_mean_ms,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY requests_per_s) AS requests_per_s,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY total_tokens_per_s) AS total_tokens_per_s,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY gpu_memory_peak_bytes) AS gpu_memory_peak_bytes,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY energy_j_per_output_token) AS energy_j_per_output_token,
+			percentile_cont(0.5) WITHIN GROUP (ORDER BY noise_rel) AS noise_rel
+		FROM cell WHERE n > 1 GROUP BY config_id
+	), deviation AS (
+		SELECT r.config_id, percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(c.output_tokens_per_s - r.output_tokens_per_s))
+			/ nullif(min(r.output_tokens_per_s), 0) AS noise_rel
+		FROM repeated AS r JOIN cell AS c ON c.config_id = r.config_id
+		GROUP BY r.config_id HAVING count(c.output_tokens_per_s) >= 3
+	), summary AS (
+		/* most cells have one result, and a median costs a sort */
+		SELECT config_id, 1 AS n, output_tokens_per_s, NULL::float8 AS output_tokens_per_s_stddev, ttft_p50_ms,
+			NULL::float8 AS ttft_p50_ms_stddev, ttft_mean_ms, NULL::float8 AS ttft_mean_ms_stddev, tpot_p50_ms,
+			NULL::float8 AS tpot_p50_ms_stddev, tpot_mean_ms, NULL::float8 AS tpot_mean_ms_stddev, e2e_p50_ms, e2e_mean_ms,
+			requests_per_s, total_tokens_per_s, gpu_memory_peak_bytes, energy_j_per_output_token, noise_rel
+		FROM cell WHERE n = 1
+		UNION ALL
+		SELECT r.config_id, r.n, r.output_tokens_per_s, r.output_tokens_per_s_stddev, r.ttft_p50_ms, r.ttft_p50_ms_stddev,
+			r.ttft_mean_ms, r.ttft_mean_ms_stddev, r.tpot_p50_ms, r.tpot_p50_ms_stddev, r.tpot_mean_ms, r.tpot_mean_ms_stddev,
+			r.e2e_p50_ms, r.e2e_mean_ms, r.requests_per_s, r.total_tokens_per_s, r.gpu_memory_peak_bytes,
+			r.energy_j_per_output_token, coalesce(d.noise_rel, r.noise_rel)
+		FROM repeated AS r LEFT JOIN deviation AS d ON d.config_id = r.config_id
+	)
+	INSERT INTO benchorch.cell_statistics (model_version_id, config_id, hardware_config_id, framework_id, workload_type,
+		batch_size, sequence_length, params, gpus, method, n, flags, output_tokens_per_s, output_tokens_per_s_stddev,
+		ttft_p50_ms, ttft_p50_ms_stddev, ttft_mean_ms, ttft_mean_ms_stddev, tpot_p50_ms, tpot_p50_ms_stddev,
+		tpot_mean_ms, tpot_mean_ms_stddev, e2e_p50_ms, e2e_mean_ms, requests_per_s, total_tokens_per_s,
+		gpu_memory_peak_bytes, energy_j_per_output_token, noise_rel)
+	SELECT $1, c.id, c.hardware_config_id, c.framework_id, c.workload_type, c.batch_size, c.sequence_length, c.params,
+		c.gpus, c.method, s.n,
+		CASE WHEN s.noise_rel > 0.1 THEN jsonb_build_object('noise', jsonb_build_object('noise_rel', s.noise_rel)) ELSE '{}' END,
+		s.output_tokens_per_s, s.output_tokens_per_s_stddev, s.ttft_p50_ms, s.ttft_p50_ms_stddev, s.ttft_mean_ms,
+		s.ttft_mean_ms_stddev, s.tpot_p50_ms, s.tpot_p50_ms_stddev, s.tpot_mean_ms, s.tpot_mean_ms_stddev, s.e2e_p50_ms,
+		s.e2e_mean_ms, s.requests_per_s, s.total_tokens_per_s, s.gpu_memory_peak_bytes, s.energy_j_per_output_token,
+		s.noise_rel
+	FROM summary AS s JOIN cell AS c ON c.id = s.config_id
+$$;
+COMMENT ON FUNCTION benchorch.make_cell_statistics(uuid) IS 'Makes the rows of cell_statistics for a model version anew; part of finalize()';
+
+/* Ranks the cells of which there are statistics; returns how many have a rank. */
+CREATE FUNCTION benchorch.make_rankings(model_version_id uuid) RETURNS int
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+	DELETE FROM benchorch.rankings AS r WHERE r.model_version_id = $1;
+
+	WITH ranked AS (
+		INSERT INTO benchorch.rankings (model_version_id, workload_type, objective, method, rank, config_id, metric, value,
+			stddev, n)
+		SELECT $1, s.workload_type, o.objective, o.method,
+			rank() OVER (PARTITION BY s.workload_type, o.objective, o.method
+				ORDER BY CASE o.objective WHEN 'output_tokens_per_s' THEN - o.value ELSE o.value END),
+			s.config_id, o.metric, o.value, o.stddev, s.n
+		FROM benchorch.cell_statistics AS s, LATERAL (
+			SELECT v.objective, v.metric, v.value, v.stddev,
+				ARRAY(SELECT tag FROM unnest(s.method) AS tag
+					WHERE strpos(tag, '=') = 0 OR starts_with(tag, v.about || '=') ORDER BY tag COLLATE "C") AS method
+			FROM (VALUES
+				('output_tokens_per_s', 'output', 'output_tokens_per_s', s.output_tokens_per_s, s.output_tokens_per_s_stddev),
+				('ttft', 'ttft', 'ttft_p50_ms', s.ttft_p50_ms, s.ttft_p50_ms_stddev),
+				('ttft', 'ttft', 'ttft_mean_ms', CASE WHEN s.ttft_p50_ms IS NULL THEN s.ttft_mean_ms END, s.ttft_mean_ms_stddev),
+				('tpot', 'tpot', 'tpot_p50_ms', s.tpot_p50_ms, s.tpot_p50_ms_stddev),
+				('tpot', 'tpot', 'tpot_mean_ms', CASE WHEN s.tpot_p50_ms IS NULL THEN s.tpot_mean_ms END, s.tpot_mean_ms_stddev)
+			) AS v (objective, about, metric, value, stddev)
+			WHERE v.value IS NOT NULL) AS o
+		WHERE s.model_version_id = $1 AND s.flags = '{}'
+		RETURNING config_id
+	)
+	SELECT count(DISTINCT config_id)::int FROM ranked
+$$;
+COMMENT ON FUNCTION benchorch.make_rankings(uuid) IS 'Ranks the cells of a model version anew from cell_statistics; part of finalize()';
+
+CREATE FUNCTION benchorch.finalize(model_version_id uuid, partial boolean DEFAULT false) RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+	pending bigint;
+	running bigint;
+	cells int;
+BEGIN
+	PERFORM benchorch.require_model(model_version_id);
+	IF partial IS NULL THEN
+		RAISE invalid_parameter_value USING MESSAGE = 'partial must not be NULL';
+	END IF;
+	PERFORM pg_advisory_xact_lock(hashtextextended('benchorch:' || model_version_id, 0));
+
+	SELECT coalesce(sum(d.pending), 0), coalesce(sum(d.running), 0) INTO pending, running
+	FROM benchorch.progress_deltas AS d WHERE d.model_version_id = finalize.model_version_id;
+	IF NOT partial AND pending + running > 0 THEN
+		RAISE object_not_in_prerequisite_state USING
+			MESSAGE = format('model version %s has work left', model_version_id),
+			DETAIL = format('%s configs are pending, %s are running.', pending, running),
+			HINT = 'Wait until they have settled, benchorch.cancel() them, or rank what there is: benchorch.finalize(..., partial => true).';
+	END IF;
+
+	PERFORM benchorch.make_cell_statistics(model_version_id);
+	cells := benchorch.make_rankings(model_version_id);
+	INSERT INTO benchorch.finalizations (model_version_id, partial, cells)
+	VALUES (finalize.model_version_id, finalize.partial, cells);
+
+	IF NOT partial THEN
+		UPDATE benchorch.model_versions SET finalized_at = now() WHERE id = finalize.model_version_id;
+		/*
+		 * What the model has left in the chunks is spent, unless it was opened
+		 * again meanwhile: then the one snapshot of this statement sees both
+		 * the counts and the chunks of that, or neither.
+		 */
+		WITH settled AS MATERIALIZED (
+			SELECT coalesce(sum(d.pending + d.running), 0) = 0 AS yes
+			FROM benchorch.progress_deltas AS d WHERE d.model_version_id = finalize.model_version_id
+		), lane AS (
+			DELETE FROM benchorch.lane_chunks AS l
+			WHERE l.model_version_id = finalize.model_version_id AND (SELECT yes FROM settled)
+		), priority AS (
+			DELETE FROM benchorch.priority_chunks AS p
+			WHERE p.model_version_id = finalize.model_version_id AND (SELECT yes FROM settled)
+		)
+		DELETE FROM benchorch.endgames AS e
+		WHERE e.model_version_id = finalize.model_version_id AND (SELECT yes FROM settled);
+	END IF;
+	RETURN cells;
+END
+$$;
+COMMENT ON FUNCTION benchorch.finalize(uuid, boolean) IS
+	'Aggregates and ranks the results of a model version; returns how many cells have a rank. Refuses (55000) while configs are pending or running, unless partial. Errors: 22023 NULL, 42704 unknown model version';
+
+CREATE FUNCTION benchorch.finalize_due() RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+	due uuid;
+	finalized int := 0;
+BEGIN
+	FOR due IN
+		SELECT e.model_version_id FROM (SELECT DISTINCT model_version_id FROM benchorch.endgames) AS e
+		WHERE (SELECT coalesce(sum(d.pending + d.running), 0) = 0 FROM benchorch.progress_deltas AS d
+			WHERE d.model_version_id = e.model_version_id)
+		ORDER BY 1
+	LOOP
+		/* somebody else is at it: do not queue, and do not do it again after them */
+		IF NOT pg_try_advisory_xact_lock(hashtextextended('benchorch:' || due, 0))
+			OR NOT EXISTS (SELECT FROM benchorch.endgames WHERE model_version_id = due) THEN
+			CONTINUE;
+		END IF;
+		IF NOT EXISTS (SELECT FROM benchorch.benchmark_configs WHERE model_version_id = due) THEN
+			/* nothing is left of it in the matrix */
+			DELETE FROM benchorch.endgames WHERE model_version_id = due;
+			CONTINUE;
+		END IF;
+		BEGIN
+			PERFORM benchorch.finalize(due);
+			finalized := finalized + 1;
+		EXCEPTION
+			WHEN object_not_in_prerequisite_state THEN
+				NULL;			/* opened again meanwhile: it will be due once more */
+			WHEN OTHERS THEN
+				RAISE WARNING USING MESSAGE = format('model version %s could not be ranked: %s', due, SQLERRM),
+					HINT = 'Nothing else is affected; benchorch.finalize() tells more.';
+		END;
+	END LOOP;
+	RETURN finalized;
+END
+$$;
+COMMENT ON FUNCTION benchorch.finalize_due() IS
+	'Ranks every model version that has become settled, once; returns how many. A model that cannot be ranked gives a warning and stays due';

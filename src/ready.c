@@ -23,6 +23,7 @@
 #include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(benchorch_configs_inserted);
+PG_FUNCTION_INFO_V1(benchorch_refeed);
 
 static Statement insert_lane_chunk = {
 	.sql = "INSERT INTO benchorch.lane_chunks (model_version_id, lane_id, hardware_config_id, framework_id, gpus,"
@@ -43,6 +44,27 @@ static Statement select_pending = {
 	" FROM benchorch.benchmark_configs WHERE id = ANY ($1) AND status = 'pending'",
 	.nargs = 1,
 	.types = {INT8ARRAYOID}
+};
+
+static Statement select_model_pending = {
+	.sql = "SELECT id, model_version_id, lane_id, coalesce(hardware_config_id, 0), framework_id, gpus, priority,"
+	" coalesce(batch_size, 1)::bigint * coalesce(sequence_length, 1)"
+	" FROM benchorch.benchmark_configs c WHERE model_version_id = $1 AND status = 'pending'"
+	" AND NOT EXISTS (SELECT FROM benchorch.delayed_configs d WHERE d.config_id = c.id)",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
+
+static Statement delete_lane_chunks = {
+	.sql = "DELETE FROM benchorch.lane_chunks WHERE model_version_id = $1",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
+
+static Statement delete_priority_chunks = {
+	.sql = "DELETE FROM benchorch.priority_chunks WHERE model_version_id = $1",
+	.nargs = 1,
+	.types = {UUIDOID}
 };
 
 /* A restored claim stands in for its configs until the sweep takes them back. */
@@ -167,19 +189,15 @@ benchorch_feed(ReadyConfig *configs, int n, const pg_uuid_t *avoid_worker)
 	MemoryContextDelete(per_chunk);
 }
 
-/* The same by id: reads the rows, passes by those that are not pending. */
-void
-benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker)
+/* Feeds the rows that select_pending or select_model_pending has returned. */
+static void
+feed_returned(uint64 found, const pg_uuid_t *avoid_worker)
 {
-	Datum		values[1];
-	uint64		found;
 	ReadyConfig *configs;
 
-	values[0] = benchorch_int64_array(ids, n);
-	found = benchorch_run(&select_pending, values, NULL);
 	if (found == 0)
 		return;
-	configs = palloc(sizeof(ReadyConfig) * found);
+	configs = palloc_extended(sizeof(ReadyConfig) * found, MCXT_ALLOC_HUGE);
 	for (uint64 i = 0; i < found; i++)
 	{
 		configs[i].id = benchorch_column_int64(i, 1);
@@ -192,6 +210,34 @@ benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker)
 		configs[i].work = benchorch_column_int64(i, 8);
 	}
 	benchorch_feed(configs, found, avoid_worker);
+}
+
+/* The same by id: reads the rows, passes by those that are not pending. */
+void
+benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker)
+{
+	Datum		values[1] = {benchorch_int64_array(ids, n)};
+
+	feed_returned(benchorch_run(&select_pending, values, NULL), avoid_worker);
+}
+
+/* refeed(model_version_id, feed): a model's chunks are made anew, or taken away. */
+Datum
+benchorch_refeed(PG_FUNCTION_ARGS)
+{
+	Datum		values[1] = {PG_GETARG_DATUM(0)};
+	uint64		found = 0;
+
+	SPI_connect();
+	benchorch_run(&delete_lane_chunks, values, NULL);
+	benchorch_run(&delete_priority_chunks, values, NULL);
+	if (PG_GETARG_BOOL(1))
+	{
+		found = benchorch_run(&select_model_pending, values, NULL);
+		feed_returned(found, NULL);
+	}
+	SPI_finish();
+	PG_RETURN_INT32((int32) found);
 }
 
 /* ------------------------------------------------------------ what came in */

@@ -608,11 +608,12 @@ is_array_of_objects(Jsonb *json)
 
 /* Parses what was printed under the outcome ok: parsed, or a message. */
 static void
-parse_output(HandIn *item, const char *bytes, Size len)
+parse_raw(HandIn *item)
 {
+	bytea	   *output = DatumGetByteaPP(item->raw);
 	char	   *why;
 
-	item->parsed = benchorch_parse_output(bytes, len, &why);
+	item->parsed = benchorch_parse_output(VARDATA_ANY(output), VARSIZE_ANY_EXHDR(output), &why);
 	if (item->parsed == NULL)
 		item->message = psprintf("output is no result: %s", why);
 	else if (!is_object(item->parsed) && !is_array_of_objects(item->parsed))
@@ -620,14 +621,6 @@ parse_output(HandIn *item, const char *bytes, Size len)
 		item->parsed = NULL;
 		item->message = "output is no result: a JSON array of other than objects";
 	}
-}
-
-static void
-parse_raw(HandIn *item)
-{
-	bytea	   *output = DatumGetByteaPP(item->raw);
-
-	parse_output(item, VARDATA_ANY(output), VARSIZE_ANY_EXHDR(output));
 }
 
 static void
@@ -829,6 +822,7 @@ benchorch_complete_many(PG_FUNCTION_ARGS)
 	{
 		HandIn	   *item = &items[i];
 		char	   *json;
+		char	   *why;
 
 		item->outcome = OUTCOME_OK;
 		item->environment = environment;
@@ -840,14 +834,11 @@ benchorch_complete_many(PG_FUNCTION_ARGS)
 		item->raw = results[i];	/* the bytes of a text are a bytea */
 		json = TextDatumGetCString(results[i]);
 		json = pg_server_to_any(json, strlen(json), PG_UTF8);
-		parse_output(item, json, strlen(json));
+		item->parsed = benchorch_parse_output(json, strlen(json), &why);
 		if (item->parsed == NULL)
-			refuse(item, ERRCODE_INVALID_TEXT_REPRESENTATION, item->message);
+			refuse(item, ERRCODE_INVALID_TEXT_REPRESENTATION, psprintf("result is no JSON: %s", why));
 		else if (!is_object(item->parsed))
-		{
-			item->parsed = NULL;
 			refuse(item, ERRCODE_INVALID_PARAMETER_VALUE, "result must be a JSON object");
-		}
 	}
 	settle(items, n, false);
 	put_answers(fcinfo, items, n);

@@ -49,3 +49,45 @@ END
 $$;
 COMMENT ON FUNCTION benchorch.watch(uuid) IS
 	'A progress bar, counts, the expected end and a line for each lane; made for psql''s \watch 1. Errors: 22023 NULL, 42704 unknown model version';
+
+/* Bytes as text: what is not valid in the database's encoding becomes a question mark. */
+CREATE FUNCTION benchorch.readable(bytes bytea) RETURNS text
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'benchorch_readable';
+COMMENT ON FUNCTION benchorch.readable(bytea) IS 'Bytes that a program printed, as text; what is no valid text becomes ?';
+
+CREATE FUNCTION benchorch.logs(config_id bigint, attempt int DEFAULT NULL)
+RETURNS TABLE (run text, line bigint, content text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+BEGIN
+	IF config_id IS NULL THEN
+		RAISE invalid_parameter_value USING MESSAGE = 'config_id must not be NULL';
+	END IF;
+	IF NOT EXISTS (SELECT FROM benchorch.benchmark_configs AS c WHERE c.id = logs.config_id)
+	   AND NOT EXISTS (SELECT FROM benchorch.archived_configs AS c WHERE c.id = logs.config_id) THEN
+		RAISE undefined_object USING MESSAGE = format('config %s does not exist', config_id),
+			HINT = 'See benchorch.list_configs().';
+	END IF;
+	RETURN QUERY
+		SELECT k.run, l.n, l.content
+		FROM (SELECT a.attempt AS nth, format('attempt %s: %s', a.attempt, a.outcome) AS run, a.ended_at AS at, a.log AS log
+			  FROM benchorch.attempts AS a WHERE a.config_id = logs.config_id
+			  UNION ALL
+			  SELECT NULL, CASE WHEN r.accepted THEN 'ok' ELSE 'late result' END, r.created_at, r.log
+			  FROM benchorch.benchmark_results AS r WHERE r.config_id = logs.config_id
+			  UNION ALL
+			  SELECT c.attempt, 'running', v.at, v.tail
+			  FROM benchorch.benchmark_configs AS c
+			  JOIN benchorch.claims AS h ON h.claim_id = c.claim_id
+			  JOIN benchorch.live_logs AS v ON v.worker_id = h.worker_id AND c.id = ANY (v.config_ids)
+			  WHERE c.id = logs.config_id AND c.status = 'running') AS k,
+		LATERAL regexp_split_to_table(benchorch.readable(k.log), E'\r?\n') WITH ORDINALITY AS l (content, n)
+		WHERE k.log IS NOT NULL AND (logs.attempt IS NULL OR k.nth = logs.attempt)
+		ORDER BY k.at, l.n;
+END
+$$;
+COMMENT ON FUNCTION benchorch.logs(bigint, int) IS
+	'What a config''s runs printed (head and tail, as the worker kept them), oldest run first; of a running one what its last heartbeat brought. Errors: 22023 NULL, 42704';

@@ -118,12 +118,12 @@ options_parse(Options *options, int argc, char **argv)
 		{NULL, 0, NULL, 0}
 	};
 	const char *tmpdir = getenv("TMPDIR");
+	const char *work_dir = tmpdir && *tmpdir ? tmpdir : "/tmp";
 	int			pass_count = 0;
 	long		number = 0;
 	int			option;
 
 	*options = (Options){.batch_size = 100,.grace = 8};
-	options->work_dir = tmpdir && *tmpdir ? tmpdir : "/tmp";
 	options->pass_env = xcalloc(argc + 1, sizeof(char *));
 
 	opterr = 0;
@@ -179,7 +179,7 @@ options_parse(Options *options, int argc, char **argv)
 				ok = parse_seconds(optarg, 0.1, &options->heartbeat);
 				break;
 			case 'D':
-				options->work_dir = optarg;
+				work_dir = optarg;
 				break;
 			case 'e':
 				options->pass_env[pass_count++] = optarg;
@@ -205,6 +205,10 @@ options_parse(Options *options, int argc, char **argv)
 		if (!ok)
 			return wrong("\"%s\" is no value for this option: %s", optarg, argv[optind - 1] == optarg ? argv[optind - 2] : argv[optind - 1]);
 	}
+	/* commands run elsewhere, so the path must not depend on where we are */
+	options->work_dir = realpath(work_dir, NULL);
+	if (options->work_dir == NULL)
+		return wrong("no directory %s for the runs; give one with --work-dir", work_dir);
 	if (optind < argc)
 		return wrong("unexpected argument \"%s\"", argv[optind]);
 	return -1;
@@ -215,4 +219,5 @@ options_free(Options *options)
 {
 	buffer_free(&options->frameworks);
 	free(options->pass_env);
+	free(options->work_dir);
 }

@@ -13,7 +13,7 @@
 #define EXIT_TEMPORARY 75
 #define EXIT_SIGNALLED 128		/* plus the signal */
 
-/* Texts are the command line's own memory; NULL where not given. */
+/* Constant texts are the command line's own memory; NULL where not given. */
 typedef struct Options
 {
 	const char *db;
@@ -28,7 +28,7 @@ typedef struct Options
 	int			gpus;			/* 0: not given */
 	double		grace;
 	double		heartbeat;		/* 0: not given */
-	const char *work_dir;
+	char	   *work_dir;		/* absolute */
 	char	  **pass_env;		/* NULL-terminated */
 	const char *log;
 	bool		quiet;

@@ -130,10 +130,9 @@ choose_kernels(const char *name)
 	int			n = 0;
 
 #if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-		__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+	if (cpu_has_avx512())
 		candidates[n++] = &cpu_kernels_avx512;
-	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+	if (cpu_has_avx2())
 		candidates[n++] = &cpu_kernels_avx2;
 #endif
 	candidates[n++] = &cpu_kernels_plain;

@@ -6,7 +6,9 @@
  *
  * - The core type.  Versions before 0.3.22 fall back to SSE3 kernels on CPUs
  *   that they do not know, five times slower than the right ones; so we name
- *   the type by what the CPU can do.  A user's own OPENBLAS_CORETYPE wins.
+ *   the type by what the CPU can do.  An OPENBLAS_CORETYPE that happens to be
+ *   set, often for a whole container, is overridden: it may be as slow and
+ *   would go unnoticed.  Who means it says BENCHORCH_BLAS_CORETYPE.
  * - One thread.  The engine's pool divides the work and calls it from each of
  *   its threads.  That suits every build of the library alike (OpenMP, pthread)
  *   and leaves no second set of threads to compete with ours or to spin.
@@ -19,6 +21,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "cpu_kernels.h"
 
 #if defined(__x86_64__)
 #define MULTIARCH "x86_64-linux-gnu"
@@ -40,13 +44,16 @@ static const char *const names[] = {
 static void
 prepare_environment(void)
 {
+	const char *coretype = getenv("BENCHORCH_BLAS_CORETYPE");
+
 #if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-		__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-		setenv("OPENBLAS_CORETYPE", "SkylakeX", 0);
-	else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-		setenv("OPENBLAS_CORETYPE", "Haswell", 0);
+	if (coretype == NULL && cpu_has_avx512())
+		coretype = "SkylakeX";
+	if (coretype == NULL && cpu_has_avx2())
+		coretype = "Haswell";
 #endif
+	if (coretype != NULL)
+		setenv("OPENBLAS_CORETYPE", coretype, 1);
 	setenv("OPENBLAS_NUM_THREADS", "1", 1);
 	setenv("OMP_NUM_THREADS", "1", 1);
 	setenv("OMP_WAIT_POLICY", "passive", 1);

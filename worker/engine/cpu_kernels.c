@@ -15,18 +15,22 @@
 #include <math.h>
 #include <string.h>
 
+/* the tile of a product that fits into the registers: columns and rows */
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
-#define WIDEST_TILE 8			/* columns that fit into the registers */
+#define WIDEST_TILE 6
+#define MOST_ROWS 4
 #elif defined(__AVX2__)
 #define VECTOR_BYTES 32
 #define WIDEST_TILE 4
+#define MOST_ROWS 2
 #else
 #define VECTOR_BYTES 16
 #define WIDEST_TILE 4
+#define MOST_ROWS 2
 #endif
 #define LANES (VECTOR_BYTES / 4)
-#define MOST_TOTALS (4 * WIDEST_TILE)
+#define MOST_TOTALS 24			/* MOST_ROWS × WIDEST_TILE, or 2 × 4 */
 
 typedef float vector __attribute__((vector_size(VECTOR_BYTES)));
 typedef int32_t ivector __attribute__((vector_size(VECTOR_BYTES)));
@@ -164,134 +168,167 @@ exponential_one(float x)
 }
 
 /*
- * One tile of a product: R rows × C columns kept in registers.  R, C and bf16
- * are constants wherever this is expanded.
+ * One tile of a product: R rows × C columns kept in registers, each as U sums
+ * that take turns along k.  R, C, U and bf16 are constants wherever this is
+ * expanded.
  */
 INLINE void
-product_tile(const int R, const int C, const bool bf16,
+product_tile(const int R, const int C, const int U, const bool bf16,
 			 const void *w, size_t ldw, int k, const float *x, size_t ldx,
 			 float *y, size_t ldy, bool accumulate)
 {
 	const float *wide = w;
 	const uint16_t *half = w;
+	const size_t size = bf16 ? 2 : 4;
+	const char *next = (const char *) w + (size_t) R * ldw * size;	/* may lie behind the end */
 	vector		total[MOST_TOTALS];
 	int			i = 0;
 
+#define LOAD_ROW(r, at) (bf16 ? load_bf16(half + (size_t) (r) * ldw + (at)) : load(wide + (size_t) (r) * ldw + (at)))
+#define ADD_TILE(u) \
+	do { \
+		vector		rows[MOST_ROWS]; \
+\
+		_Pragma("GCC unroll 8") \
+		for (int r = 0; r < R; r++) \
+		{ \
+			rows[r] = LOAD_ROW(r, i + (u) * LANES); \
+			__builtin_prefetch(next + ((size_t) r * ldw + (size_t) (i + (u) * LANES)) * size); \
+		} \
+		_Pragma("GCC unroll 8") \
+		for (int c = 0; c < C; c++) \
+		{ \
+			vector		column = load(x + (size_t) c * ldx + i + (u) * LANES); \
+\
+			_Pragma("GCC unroll 8") \
+			for (int r = 0; r < R; r++) \
+				total[((u) * R + r) * C + c] += rows[r] * column; \
+		} \
+	} while (0)
+
 #pragma GCC unroll 32
-	for (int t = 0; t < R * C; t++)
+	for (int t = 0; t < U * R * C; t++)
 		total[t] = (vector) {0};
-	for (; i + LANES <= k; i += LANES)
+	for (; i + U * LANES <= k; i += U * LANES)
 	{
-		vector		rows[4];
-
-#pragma GCC unroll 8
-		for (int r = 0; r < R; r++)
-			rows[r] = bf16 ? load_bf16(half + (size_t) r * ldw + i) : load(wide + (size_t) r * ldw + i);
-#pragma GCC unroll 8
-		for (int c = 0; c < C; c++)
-		{
-			vector		column = load(x + (size_t) c * ldx + i);
-
-#pragma GCC unroll 8
-			for (int r = 0; r < R; r++)
-				total[r * C + c] += rows[r] * column;
-		}
+#pragma GCC unroll 4
+		for (int u = 0; u < U; u++)
+			ADD_TILE(u);
 	}
+	for (; U > 1 && i + LANES <= k; i += LANES)
+		ADD_TILE(0);
 #pragma GCC unroll 8
 	for (int r = 0; r < R; r++)
 	{
 #pragma GCC unroll 8
 		for (int c = 0; c < C; c++)
 		{
-			float		result = sum(total[r * C + c]);
+			float		result;
 			float	   *to = y + (size_t) c * ldy + r;
 
+#pragma GCC unroll 4
+			for (int u = 1; u < U; u++)
+				total[r * C + c] += total[(u * R + r) * C + c];
+			result = sum(total[r * C + c]);
 			for (int j = i; j < k; j++)
 				result += (bf16 ? widen_one(half[(size_t) r * ldw + j]) : wide[(size_t) r * ldw + j]) *
 					x[(size_t) c * ldx + j];
 			*to = accumulate ? *to + result : result;
 		}
 	}
+#undef ADD_TILE
+#undef LOAD_ROW
 }
 
-/* all the columns for R rows, the widest tiles first */
+/*
+ * All rows for C columns.  Few rows at a time read the weights as one stream,
+ * which memory likes best; more rows use each column for several products,
+ * which is what many columns need.
+ */
 INLINE void
-product_rows(const int R, const int narrow_R, const bool bf16,
-			 const void *w, size_t ldw, int k, const float *x, size_t ldx, int columns,
-			 float *y, size_t ldy, bool accumulate)
+product_columns(const int R, const int C, const int U, const bool bf16,
+				const void *w, size_t ldw, int rows, int k, const float *x, size_t ldx,
+				float *y, size_t ldy, bool accumulate)
 {
-	const size_t size = bf16 ? 2 : 4;
+	const size_t row_bytes = ldw * (bf16 ? 2 : 4);
+	const char *at = w;
+	int			r = 0;
 
-#define TILE(R, C) product_tile(R, C, bf16, w, ldw, k, x, ldx, y, ldy, accumulate)
-#define TILES(C) \
-	do { \
-		if (narrow_R == R) \
-			TILE(R, C); \
-		else \
-			for (int r = 0; r < R; r += narrow_R) \
-				product_tile(narrow_R, C, bf16, (const char *) w + (size_t) r * ldw * size, \
-							 ldw, k, x, ldx, y + r, ldy, accumulate); \
-	} while (0)
+	for (; r + R <= rows; r += R)
+		product_tile(R, C, U, bf16, at + (size_t) r * row_bytes, ldw, k, x, ldx, y + r, ldy, accumulate);
+	for (; R > 1 && r < rows; r++)
+		product_tile(1, C, U, bf16, at + (size_t) r * row_bytes, ldw, k, x, ldx, y + r, ldy, accumulate);
+}
 
-	while (columns > 0)
+/* the next columns to be taken together; seven and eight go as four and the rest */
+INLINE int
+tile_width(int columns)
+{
+	if (columns <= WIDEST_TILE)
+		return columns;
+	return WIDEST_TILE == 6 && columns > 8 ? 6 : 4;
+}
+
+/* a group of rows stays in the first-level cache while the columns go by */
+#define ROW_GROUP 16
+
+INLINE void
+product(const bool bf16, const void *w, size_t ldw, int rows, int k,
+		const float *x, size_t ldx, int columns, float *y, size_t ldy, bool accumulate)
+{
+	for (int first = 0; first < rows; first += ROW_GROUP)
 	{
-		int			taken = columns < WIDEST_TILE ? columns : WIDEST_TILE;
+		int			n = rows - first < ROW_GROUP ? rows - first : ROW_GROUP;
+		const char *from = (const char *) w + (size_t) first * ldw * (bf16 ? 2 : 4);
 
-		switch (taken)
+		for (int c = 0, taken; c < columns; c += taken)
 		{
-			case 1:
-				TILE(R, 1);
-				break;
-			case 2:
-				TILE(R, 2);
-				break;
-			case 3:
-				TILES(3);
-				break;
-			case 4:
-				TILES(4);
-				break;
-#if WIDEST_TILE == 8
-			case 5:
-				TILE(R, 5);
-				break;
-			case 6:
-				TILE(R, 6);
-				break;
-			case 7:
-				TILES(7);
-				break;
-			case 8:
-				TILES(8);
-				break;
+			const float *column = x + (size_t) c * ldx;
+			float	   *to = y + (size_t) c * ldy + first;
+
+#define COLUMNS(R, C, U) product_columns(R, C, U, bf16, from, ldw, n, k, column, ldx, to, ldy, accumulate)
+			taken = tile_width(columns - c);
+			switch (taken)
+			{
+				case 1:
+					COLUMNS(1, 1, 4);
+					break;
+				case 2:
+					COLUMNS(1, 2, 4);
+					break;
+				case 3:
+					COLUMNS(MOST_ROWS, 3, 1);
+					break;
+				case 4:
+					COLUMNS(MOST_ROWS, 4, 1);
+					break;
+#if WIDEST_TILE == 6
+				case 5:
+					COLUMNS(MOST_ROWS, 5, 1);
+					break;
+				case 6:
+					COLUMNS(MOST_ROWS, 6, 1);
+					break;
 #endif
+			}
+#undef COLUMNS
 		}
-		columns -= taken;
-		x += (size_t) taken * ldx;
-		y += (size_t) taken * ldy;
 	}
-#undef TILES
-#undef TILE
 }
 
-/* four rows at a time; where that needs too many registers, twice two */
-#define DEFINE_PRODUCT(name, type, bf16) \
-static void \
-name(const type *w, size_t ldw, int rows, int k, const float *x, size_t ldx, \
-	 int columns, float *y, size_t ldy, bool accumulate) \
-{ \
-	int			r = 0; \
-\
-	for (; r + 4 <= rows; r += 4) \
-		product_rows(4, 2, bf16, w + (size_t) r * ldw, ldw, k, x, ldx, columns, \
-					 y + r, ldy, accumulate); \
-	for (; r < rows; r++) \
-		product_rows(1, 1, bf16, w + (size_t) r * ldw, ldw, k, x, ldx, columns, \
-					 y + r, ldy, accumulate); \
+static void
+product_f32(const float *w, size_t ldw, int rows, int k, const float *x, size_t ldx,
+			int columns, float *y, size_t ldy, bool accumulate)
+{
+	product(false, w, ldw, rows, k, x, ldx, columns, y, ldy, accumulate);
 }
 
-DEFINE_PRODUCT(product_f32, float, false)
-DEFINE_PRODUCT(product_bf16, uint16_t, true)
+static void
+product_bf16(const uint16_t *w, size_t ldw, int rows, int k, const float *x, size_t ldx,
+			 int columns, float *y, size_t ldy, bool accumulate)
+{
+	product(true, w, ldw, rows, k, x, ldx, columns, y, ldy, accumulate);
+}
 
 /* four vectors of the result in registers while all of p goes by */
 INLINE void

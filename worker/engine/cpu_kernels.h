@@ -62,6 +62,21 @@ extern const struct cpu_kernels cpu_kernels_plain;
 #if defined(__x86_64__)
 extern const struct cpu_kernels cpu_kernels_avx2;
 extern const struct cpu_kernels cpu_kernels_avx512;
+
+/* exactly what the sets above were compiled for */
+static inline bool
+cpu_has_avx2(void)
+{
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static inline bool
+cpu_has_avx512(void)
+{
+	return cpu_has_avx2() &&
+		__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+		__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+}
 #endif
 
 #endif							/* CPU_KERNELS_H */

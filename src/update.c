@@ -1,0 +1,181 @@
+/*
+ * The status calls of workers and scripts: update_status, update_many, start.
+ * They check what they are given; status.c makes the transitions.
+ */
+#include "benchorch.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+PG_FUNCTION_INFO_V1(benchorch_update_status);
+PG_FUNCTION_INFO_V1(benchorch_update_many);
+PG_FUNCTION_INFO_V1(benchorch_start);
+
+/* An outcome goes with the status that it explains. */
+static Outcome
+outcome_argument(FunctionCallInfo fcinfo, int argno, ConfigStatus status)
+{
+	Outcome		outcome;
+
+	if (PG_ARGISNULL(argno))
+		return OUTCOME_NONE;
+	outcome = benchorch_outcome_from_name(text_to_cstring(PG_GETARG_TEXT_PP(argno)));
+	if ((outcome == OUTCOME_OK) != (status == CONFIG_COMPLETED) ||
+		(outcome != OUTCOME_OK && status != CONFIG_FAILED && status != CONFIG_PENDING))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("outcome \"%s\" does not go with status \"%s\"", benchorch_outcome_name(outcome), benchorch_status_name(status)),
+				 errhint("ok goes with completed, the other outcomes with failed.")));
+	return outcome;
+}
+
+Datum
+benchorch_update_status(PG_FUNCTION_ARGS)
+{
+	int64		config_id;
+	ConfigStatus status;
+	char	   *message = NULL;
+	int64		claim_id;
+	Outcome		outcome;
+	int			sqlstate;
+	ConfigStatus now;
+
+	benchorch_require(fcinfo, 0, "config_id");
+	benchorch_require(fcinfo, 1, "status");
+	config_id = PG_GETARG_INT64(0);
+	status = benchorch_status_from_name(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	if (!PG_ARGISNULL(2))
+		message = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	claim_id = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT64(3);
+	outcome = outcome_argument(fcinfo, 4, status);
+	/* 0 stands for no claim inside; no claim is ever called so */
+	if (!PG_ARGISNULL(3) && claim_id == 0)
+		benchorch_stale_claim(config_id, claim_id);
+
+	SPI_connect();
+	now = benchorch_change_status(config_id, status, message, claim_id, outcome, &sqlstate);
+	SPI_finish();
+
+	if (sqlstate == ERRCODE_UNDEFINED_OBJECT)
+		benchorch_no_such_config(config_id);
+	if (sqlstate == ERRCODE_BENCHORCH_STALE_CLAIM)
+		benchorch_stale_claim(config_id, claim_id);
+	if (sqlstate == ERRCODE_BENCHORCH_BAD_TRANSITION)
+		benchorch_bad_transition(config_id, now, status);
+	ForceSyncCommit();
+	PG_RETURN_TEXT_P(cstring_to_text(benchorch_status_name(now)));
+}
+
+/* ------------------------------------------------------------- update_many */
+
+static void
+put_refusal(ReturnSetInfo *rsinfo, int64 config_id, int sqlstate, const char *message)
+{
+	Datum		values[4] = {Int64GetDatum(config_id)};
+	bool		nulls[4] = {false, true, sqlstate == 0, sqlstate == 0};
+
+	if (sqlstate != 0)
+	{
+		values[2] = CStringGetTextDatum(unpack_sql_state(sqlstate));
+		values[3] = CStringGetTextDatum(message);
+	}
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+static const char *
+refusal_message(int sqlstate, int64 config_id, int64 claim_id, ConfigStatus now, ConfigStatus to)
+{
+	if (sqlstate == ERRCODE_BENCHORCH_STALE_CLAIM)
+		return psprintf("claim " INT64_FORMAT " no longer holds config " INT64_FORMAT, claim_id, config_id);
+	if (sqlstate == ERRCODE_BENCHORCH_BAD_TRANSITION)
+		return psprintf("config " INT64_FORMAT " is %s and cannot become %s",
+						config_id, benchorch_status_name(now), benchorch_status_name(to));
+	return NULL;
+}
+
+Datum
+benchorch_update_many(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	int64	   *config_ids;
+	int64	   *claim_ids;
+	int			n;
+	int			claims;
+	ConfigStatus status;
+	Outcome		outcome;
+	int		   *order;
+	int		   *sqlstates;
+	ConfigStatus *now;
+
+	benchorch_require(fcinfo, 0, "config_ids");
+	benchorch_require(fcinfo, 1, "claim_ids");
+	benchorch_require(fcinfo, 2, "status");
+	config_ids = benchorch_array_int64(PG_GETARG_DATUM(0), &n);
+	claim_ids = benchorch_array_int64(PG_GETARG_DATUM(1), &claims);
+	status = benchorch_status_from_name(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	outcome = outcome_argument(fcinfo, 3, status);
+	if (n != claims)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("config_ids and claim_ids differ in length"),
+				 errdetail("There are %d config_ids and %d claim_ids.", n, claims)));
+
+	InitMaterializedSRF(fcinfo, 0);
+	sqlstates = palloc0(sizeof(int) * Max(n, 1));
+	now = palloc0(sizeof(ConfigStatus) * Max(n, 1));
+	order = benchorch_id_order(config_ids, n);
+
+	SPI_connect();
+	if (status == CONFIG_COMPLETED)
+	{
+		bool	   *done = palloc(sizeof(bool) * Max(n, 1));
+
+		benchorch_complete_configs(config_ids, claim_ids, n, done);
+		/* what was not done is looked at one by one: it is stale, or completed already */
+		for (int i = 0; i < n; i++)
+			if (!done[i])
+				now[i] = benchorch_change_status(config_ids[i], status, NULL, claim_ids[i], outcome, &sqlstates[i]);
+	}
+	else
+	{
+		for (int i = 0; i < n; i++)
+			now[order[i]] = benchorch_change_status(config_ids[order[i]], status, NULL, claim_ids[order[i]], outcome,
+										  &sqlstates[order[i]]);
+	}
+	SPI_finish();
+	ForceSyncCommit();
+
+	for (int i = 0; i < n; i++)
+		put_refusal(rsinfo, config_ids[i], sqlstates[i],
+					refusal_message(sqlstates[i], config_ids[i], claim_ids[i], now[i], status));
+	PG_RETURN_NULL();
+}
+
+/* ------------------------------------------------------------------- start */
+
+static Statement start_config = {
+	.sql = "UPDATE benchorch.benchmark_configs SET started_at = pg_catalog.clock_timestamp(), run_started = true,"
+	" version = version + 1 WHERE id = $1 AND claim_id = $2 AND status = 'running'",
+	.nargs = 2,
+	.types = {INT8OID, INT8OID}
+};
+
+Datum
+benchorch_start(PG_FUNCTION_ARGS)
+{
+	Datum		values[2];
+	uint64		found;
+
+	benchorch_require(fcinfo, 0, "config_id");
+	benchorch_require(fcinfo, 1, "claim_id");
+	values[0] = PG_GETARG_DATUM(0);
+	values[1] = PG_GETARG_DATUM(1);
+	SPI_connect();
+	found = benchorch_run(&start_config, values, NULL);
+	SPI_finish();
+	if (found == 0)
+		benchorch_stale_claim(DatumGetInt64(values[0]), DatumGetInt64(values[1]));
+	PG_RETURN_VOID();
+}

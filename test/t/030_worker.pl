@@ -1,0 +1,248 @@
+# The life of benchorch-worker: a matrix run to its end, signals, a killed
+# worker, a database that goes away, cancelled work, and the command line.
+use strict;
+use warnings FATAL => 'all';
+
+use Cwd qw(abs_path);
+use FindBin;
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $worker = abs_path("$FindBin::Bin/../../build/benchorch-worker");
+die "build/benchorch-worker is not there; make worker builds it\n" unless $worker && -x $worker;
+
+# Engine-shaped frameworks that need nothing: they print JSON, fast or slowly.
+my %frameworks = (
+	quick => q({"command": ["sh", "-c", "echo '{{\"output_tokens_per_s\": {batch_size}}}'"]}),
+	held => q({"command": ["sh", "-c", "while test -e $HOME/hold; do sleep 0.05; done; echo '{{}}'"]}),
+	dying => q({"command": ["sh", "-c", "test -e $HOME/{config_id} || {{ touch $HOME/{config_id}; exit 3; }}; echo '{{}}'"]}));
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', "benchorch.lease = '2s'\n");
+$node->start;
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+sql('CREATE EXTENSION benchorch');
+sql(q{SELECT benchorch.register_hardware('box', '{"kind": "cpu"}'), benchorch.register_workload('chatbot', '{}')});
+sql("SELECT benchorch.register_framework('$_', \$\$$frameworks{$_}\$\$)") foreach sort keys %frameworks;
+$ENV{HOME} = abs_path(PostgreSQL::Test::Utils::tempdir);
+
+# While it exists, runs of the framework "held" do not end.
+my $hold = "$ENV{HOME}/hold";
+append_to_file($hold, '');
+
+# A model version with a matrix of n configs for one framework.
+sub matrix
+{
+	my ($framework, $n) = @_;
+	my $sizes = join ',', 1 .. $n;
+
+	sql(qq{SELECT benchorch.create_template('$framework-$n', '{"hardware": ["box"], "frameworks": ["$framework"],
+		"workloads": ["chatbot"], "batch_sizes": [$sizes], "sequence_lengths": [1024], "limits": {"crash_delays_s": [0.1]}}')});
+	my $id = sql(q{SELECT benchorch.register_model('model')});
+	sql("SELECT benchorch.populate_matrix('$id', template => '$framework-$n')");
+	return $id;
+}
+
+sub counts
+{
+	return sql(qq{SELECT string_agg(status || ' ' || n, ', ' ORDER BY status) FROM (SELECT status, count(*) AS n
+		FROM benchorch.benchmark_configs WHERE model_version_id = '$_[0]' GROUP BY status) s});
+}
+
+sub wait_for
+{
+	my ($query, $what) = @_;
+	$node->poll_query_until('postgres', $query) or die "timed out waiting: $what";
+}
+
+sub invariants_hold
+{
+	is(sql('SELECT * FROM benchorch.check_invariants()'), '', 'the invariants hold');
+}
+
+# A worker; the caller finishes it.
+my $started = 0;
+sub start_worker
+{
+	my @options = @_;
+	my %it = (log => "$PostgreSQL::Test::Utils::log_path/worker_" . $started++ . '.log');
+	my @command = ($worker, '--db', $node->connstr('postgres'), '--hardware', 'box', @options);
+
+	$it{handle} = IPC::Run::start(\@command, '<', \undef, '>', \$it{out}, '2>', $it{log});
+	$it{pid} = $it{handle}{KIDS}[0]{PID};
+	return \%it;
+}
+
+# Its exit code, or minus the signal that ended it.
+sub end_of
+{
+	my ($it) = @_;
+	$it->{handle}->finish;
+	my $status = $it->{handle}{KIDS}[0]{RESULT};
+	return $status & 127 ? -($status & 127) : $status >> 8;
+}
+
+sub alive_below { my @pids = split ' ', `ps -o pid= --ppid $_[0]`; return @pids; }
+
+# -------------------------------------------------------------- to the end
+
+my $model = matrix('quick', 40);
+is(end_of(start_worker('--name', 'first', '--framework', 'quick', '--until-settled')), 0, 'a worker ends when all is settled');
+is(counts($model), 'completed 40', 'every config is completed');
+is(sql(qq{SELECT count(*) FROM benchorch.benchmark_results WHERE model_version_id = '$model' AND accepted
+	AND environment ->> 'worker_version' IS NOT NULL}), '40', 'with a result each, and the environment that it came from');
+is(sql(qq{SELECT count(DISTINCT parsed ->> 'output_tokens_per_s') FROM benchorch.benchmark_results
+	WHERE model_version_id = '$model'}), '40', 'which its own command gave');
+is(end_of(start_worker('--name', 'first', '--framework', 'quick', '--until-settled')), 0, 'nothing to do is no failure');
+
+$model = matrix('quick', 60);
+my @workers = map { start_worker('--framework', 'quick', '--until-settled', '--batch-size', 7) } 1 .. 3;
+is(end_of($_), 0, 'one of three workers ends') foreach @workers;
+is(counts($model), 'completed 60', 'three workers share a matrix');
+is(sql(qq{SELECT count(*) FROM benchorch.workers WHERE name LIKE '%-_'}), '3', 'each took a slot of its own as its name');
+invariants_hold();
+
+$model = matrix('dying', 3);
+is(end_of(start_worker('--name', 'first', '--framework', 'dying', '--until-settled')), 0, 'a worker waits for retries');
+is(counts($model), 'completed 3', 'configs that crashed once are completed');
+is(sql(q{SELECT DISTINCT outcome || ' ' || exit_code || ' ' || argv[1] FROM benchorch.attempts}), 'crash 3 sh',
+	'the crashed attempts are on record');
+
+# ------------------------------------------------------------------ signals
+
+$model = matrix('held', 10);
+my $it = start_worker('--name', 'second', '--framework', 'held', '--grace', '0');
+wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started}, 'a run');
+my ($child) = alive_below($it->{pid});
+kill TERM => $it->{pid};
+is(end_of($it), 143, 'SIGTERM ends a worker with 143');
+is(counts($model), 'pending 10', 'everything is pending again');
+is(sql(qq{SELECT sum(retry_count) FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), '0', 'at no cost');
+ok(!kill(0, $child), 'the benchmark is gone');
+
+$it = start_worker('--name', 'second', '--framework', 'held', '--grace', '60');
+wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started}, 'a run');
+my $waiting = sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND status = 'running'});
+cmp_ok($waiting, '>', 1, 'a batch waits behind the first run');
+kill INT => $it->{pid};
+wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND status = 'running'},
+	'what waits to be handed back within the grace');
+pass('what waits is handed back while the run has its grace');
+kill INT => $it->{pid};
+is(end_of($it), 130, 'a second Ctrl-C ends the run as well, with 130');
+is(counts($model), 'pending 10', 'everything is pending again');
+
+$it = start_worker('--name', 'second', '--framework', 'held', '--grace', '60');
+wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started}, 'a run');
+kill TERM => $it->{pid};
+wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND status = 'running'},
+	'what waits to be handed back');
+unlink $hold;
+is(end_of($it), 143, 'a worker whose run ends within the grace');
+is(counts($model), 'completed 1, pending 9', 'hands it in');
+invariants_hold();
+
+# ------------------------------------------------------------- cancelled
+
+append_to_file($hold, '');
+$it = start_worker('--name', 'second', '--framework', 'held', '--heartbeat', '0.2');
+wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND status = 'running'
+	AND run_started}, 'a run');
+($child) = alive_below($it->{pid});
+sql("SELECT benchorch.cancel('$model')");
+my $next = matrix('held', 1);
+wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$next' AND run_started},
+	'the worker to go on with other work');
+ok(!kill(0, $child), 'a cancelled run is killed, and the worker goes on');
+
+# ---------------------------------------------------------- a dead worker
+
+my ($orphan) = alive_below($it->{pid});
+kill KILL => $it->{pid};
+is(end_of($it), -9, 'a worker is killed in the middle of a run');
+kill KILL => $orphan;
+unlink $hold;
+is(end_of(start_worker('--name', 'third', '--framework', 'held', '--model', $next, '--until-settled')), 0,
+	'another worker waits for the lease to run out');
+is(counts($next), 'completed 1', 'and completes the work of the dead one');
+is(sql(qq{SELECT outcome FROM benchorch.attempts JOIN benchorch.benchmark_configs c ON c.id = config_id
+	WHERE model_version_id = '$next'}), 'lost', 'the lost attempt is on record');
+
+# The same name again: what the earlier process held is not kept alive by the new one's heartbeats.
+append_to_file($hold, '');
+$next = matrix('held', 5);
+$it = start_worker('--name', 'second', '--framework', 'held', '--heartbeat', '0.2');
+wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$next' AND run_started}, 'a run');
+($orphan) = alive_below($it->{pid});
+kill KILL => $it->{pid}, $orphan;
+end_of($it);
+unlink $hold;
+is(end_of(start_worker('--name', 'second', '--framework', 'held', '--heartbeat', '0.2', '--until-settled')), 0,
+	'a worker that comes back under its name');
+is(counts($next), 'completed 5', 'does again what it had lost');
+invariants_hold();
+
+# -------------------------------------------------- the database goes away
+
+append_to_file($hold, '');
+$next = matrix('held', 3);
+$it = start_worker('--name', 'second', '--framework', 'held', '--until-settled');
+wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$next' AND run_started}, 'a run');
+$node->stop('immediate');
+unlink $hold;
+$node->start;
+is(end_of($it), 0, 'a worker outlives a crash of the database');
+is(counts($next), 'completed 3', 'what ended meanwhile is handed in');
+like(slurp_file($it->{log}), qr/"event":"database_lost"/, 'the log tells of it');
+invariants_hold();
+
+# -------------------------------------------------------- the command line
+
+sub fails_with
+{
+	my ($code, $pattern, $name, @options) = @_;
+	my ($out, $err);
+
+	IPC::Run::run([ $worker, @options ], '<', \undef, '>', \$out, '2>', \$err);
+	is($? >> 8, $code, "$name: exit code $code");
+	like($err, $pattern, "$name: says what to do");
+}
+
+my @db = ('--db', $node->connstr('postgres'));
+fails_with(64, qr/^benchorch-worker: unknown option --foo; try --help$/, 'unknown option', '--foo');
+fails_with(64, qr/--heartbeat must be less than the lease/, 'a heartbeat longer than the lease', @db, '--hardware', 'box',
+	'--framework', 'quick', '--heartbeat', '5');
+fails_with(65, qr/framework \\"nope\\" does not exist/, 'unknown framework', @db, '--hardware', 'box', '--framework', 'nope');
+fails_with(65, qr/hardware \\"nope\\" does not exist/, 'unknown hardware', @db, '--hardware', 'nope', '--framework', 'quick');
+fails_with(65, qr/CREATE EXTENSION benchorch/, 'no extension', '--db', $node->connstr('template1'), '--framework', 'quick');
+
+sql(q{SELECT benchorch.register_framework('server', '{"protocol": "served", "command": ["x"], "server_command": ["x"], "ready_command": ["x"]}')});
+fails_with(65, qr/protocol served is not supported by this worker/, 'a protocol that it cannot run', @db, '--hardware', 'box',
+	'--framework', 'server');
+
+my ($out, $err);
+IPC::Run::run([ $worker, @db, '--register', '--name', 'here', '--framework', 'quick' ], '>', \$out, '2>', \$err);
+is($out, sql(q{SELECT w.id || ' ' || h.name FROM benchorch.workers w JOIN benchorch.hardware_configs h
+	ON h.id = w.hardware_config_id WHERE w.name = 'here'}) . "\n", '--register prints the worker id and the hardware of this machine');
+is(sql(q{SELECT kind || ' ' || enabled || ' ' || (gpu_memory_bytes > 0) FROM benchorch.hardware_configs h
+	JOIN benchorch.workers w ON w.hardware_config_id = h.id WHERE w.name = 'here'}), 'cpu false true',
+	'which is registered, but not part of the reference matrix');
+
+$it = start_worker('--name', 'twin', '--framework', 'quick');
+wait_for(q{SELECT count(*) = 1 FROM benchorch.workers WHERE name = 'twin'}, 'the twin');
+fails_with(64, qr/give each its own --name/, 'a name that is taken', @db, '--hardware', 'box', '--framework', 'quick', '--name', 'twin');
+kill TERM => $it->{pid};
+is(end_of($it), 143, 'SIGTERM ends a worker that waits for work');
+
+# A role with the rights of a worker and no others.
+sql(q{CREATE ROLE hand LOGIN; SELECT benchorch.grant_worker('hand')});
+$model = matrix('quick', 2);
+is(end_of(start_worker('--db', $node->connstr('postgres') . ' user=hand', '--name', 'hand', '--framework', 'quick',
+	'--until-settled')), 0, 'the rights of grant_worker() are enough');
+is(counts($model), 'completed 2', 'to work');
+
+$node->stop;
+done_testing();

@@ -1,0 +1,123 @@
+# benchorch-worker and hostile benchmarks: each ends with the outcome that it
+# deserves, leaves no process and no file, and does not disturb the others.
+use strict;
+use warnings FATAL => 'all';
+
+use Cwd qw(abs_path);
+use FindBin;
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $worker = abs_path("$FindBin::Bin/../../build/benchorch-worker");
+die "build/benchorch-worker is not there; make worker builds it\n" unless $worker && -x $worker;
+
+my $mark = "benchorch-test-$$";	# in the environment of whatever the benchmarks leave behind
+
+# name => [command, outcome, pattern that the message matches]
+my %children = (
+	fine => [ [ 'echo', '{{"output_tokens_per_s": 1}}' ], 'ok', '' ],
+	result_file => [ [ 'sh', '-c', q(echo progress; echo '{{"from": "file"}}' > {result_file}) ], 'ok', '' ],
+	big_json => [ [ 'perl', '-e', q(print '{{"a": "' . 'x' x 10000000 . '"}}'; print STDERR "garbage\n" x 1250000) ], 'ok', '' ],
+	fork_and_leave => [ [ 'sh', '-c', q(sleep 1000 & setsid sh -c 'sleep 1001 & sleep 1002' & echo '{{}}') ], 'ok', '' ],
+	missing_command => [ [ 'no-such-command', '{model}' ], 'node_fault', 'command not found: no-such-command' ],
+	not_executable => [ ['/etc/passwd'], 'node_fault', 'Permission denied' ],
+	silent => [ ['true'], 'bad_output', 'without output' ],
+	big_garbage => [ [ 'perl', '-e', q(print '{{"a": "' . 'x' x 10000000 . '"}}', "\n", 'garbage ' x 1250000) ], 'bad_output', 'no result' ],
+	endless => [ ['yes'], 'bad_output', 'more than 67108864 bytes' ],
+	no_json => [ [ 'echo', 'Throughput: 12 tok/s' ], 'bad_output', 'no result' ],
+	half_json => [ [ 'echo', '{{"a": 1, "b":' ], 'bad_output', 'no result' ],
+	binary => [ [ 'head', '-c', '1000', '/dev/urandom' ], 'bad_output', 'no result' ],
+	hang => [ [ 'sleep', '1000' ], 'timeout', 'not finished after 1 s' ],
+	ignore_sigterm => [ [ 'sh', '-c', q(trap '' TERM; while :; do sleep 0.1; done) ], 'timeout', 'not finished after 1 s' ],
+	close_and_hang => [ [ 'sh', '-c', 'exec >&- 2>&-; sleep 1000' ], 'timeout', 'not finished after 1 s' ],
+	chatty_hang => [ [ 'sh', '-c', 'while :; do echo noise >&2; done' ], 'timeout', 'noise' ],
+	exit_137 => [ [ 'sh', '-c', 'exit 137' ], 'crash', 'killed by signal 9' ],
+	kill_itself => [ [ 'sh', '-c', 'echo last words >&2; kill -9 $$' ], 'crash', 'killed by signal 9 .exit 137.: last words' ],
+	segfault => [ [ 'sh', '-c', 'kill -SEGV $$' ], 'crash', 'signal 11' ],
+	exit_3 => [ [ 'sh', '-c', 'echo one >&2; echo two >&2; exit 3' ], 'crash', 'exit code 3: two' ],
+	gpu_oom => [ [ 'sh', '-c', 'echo RuntimeError: CUDA out of memory. Tried to allocate >&2; exit 1' ], 'gpu_oom', 'CUDA out of memory' ],
+	gpu_oom_on_stdout => [ [ 'sh', '-c', 'echo torch.OutOfMemoryError: no; exit 1' ], 'gpu_oom', 'OutOfMemoryError' ],
+	unknown_placeholder => [ [ 'echo', '{modle}' ], 'bad_config', 'unknown placeholder .modle.' ],
+	missing_value => [ [ 'echo', '{params.tp}' ], 'bad_config', 'has no value' ],
+	secrets => [ [ 'sh', '-c', 'echo token is $MY_API_TOKEN >&2; exit 1' ], 'crash', 'token is [*]{3}' ],
+);
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->start;
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+sql('CREATE EXTENSION benchorch');
+sql(q{SELECT benchorch.register_hardware('box', '{"kind": "cpu"}'), benchorch.register_workload('chatbot', '{}')});
+
+sub json_array { return '[' . join(', ', map { s/([\\"])/\\$1/gr =~ s/\n/\\n/gr =~ s/^|$/"/gr } @_) . ']'; }
+
+# One model version, and one config, for each: none prunes, delays or quarantines for another.
+my %models;
+foreach my $name (sort keys %children)
+{
+	my $command = json_array(@{ $children{$name}[0] });
+	sql(qq{SELECT benchorch.register_framework('$name', \$json\${"command": $command, "env": {"MARK": "$mark", "MY_API_TOKEN": "s3cr3t-value"}}\$json\$)});
+	sql(qq{SELECT benchorch.create_template('$name', '{"hardware": ["box"], "frameworks": ["$name"], "workloads": ["chatbot"],
+		"batch_sizes": [1], "sequence_lengths": [1024],
+		"limits": {"deadline_s": 1, "crash_retries": 0, "timeout_retries": 0, "bad_output_retries": 0}}')});
+	$models{$name} = sql(q{SELECT benchorch.register_model('model')});
+	sql("SELECT benchorch.populate_matrix('$models{$name}', template => '$name')");
+}
+
+my $work_dir = PostgreSQL::Test::Utils::tempdir;
+delete local $ENV{MARK};
+
+# Processes with our mark in their environment.
+sub left_behind
+{
+	my @found;
+	foreach my $file (glob '/proc/[0-9]*/environ')
+	{
+		open my $fh, '<', $file or next;
+		local $/;
+		my $environment = <$fh> // '';
+		push @found, $file if $environment =~ /\bMARK=\Q$mark\E/;
+	}
+	return join ' ', @found;
+}
+
+foreach my $name (sort keys %children)
+{
+	my (undef, $outcome, $pattern) = @{ $children{$name} };
+	my ($out, $err);
+
+	# a node_fault puts the config back for other workers, so ask for its end only where it ends
+	my $ends = $outcome ne 'node_fault';
+	my @command = ($worker, '--db', $node->connstr('postgres'), '--hardware', 'box', '--name', $name, '--framework', $name,
+		'--model', $models{$name}, '--work-dir', $work_dir);
+	my $handle = IPC::Run::start([ @command, $ends ? '--until-settled' : () ], '<', \undef, '>', \$out, '2>', \$err);
+	if (!$ends)
+	{
+		$node->poll_query_until('postgres', qq{SELECT count(*) = 1 FROM benchorch.attempts a
+			JOIN benchorch.benchmark_configs c ON c.id = a.config_id WHERE c.model_version_id = '$models{$name}'});
+		$handle->signal('TERM');
+	}
+	$handle->finish;
+	is($handle->result, $ends ? 0 : 143, "$name: the worker itself ends well");
+
+	my $got = sql(qq{SELECT coalesce((SELECT a.outcome || ': ' || coalesce(a.message, '') FROM benchorch.attempts a WHERE a.config_id = c.id),
+		'ok: ' || coalesce(c.error_message, '')) FROM benchorch.benchmark_configs c WHERE c.model_version_id = '$models{$name}'});
+	like($got, qr/^$outcome: .*$pattern/s, "$name: $outcome");
+	is(left_behind(), '', "$name: no process is left");
+}
+
+is(join(' ', glob "$work_dir/*"), '', 'no file is left');
+is(sql(qq{SELECT parsed ->> 'from' FROM benchorch.benchmark_results WHERE model_version_id = '$models{result_file}'}), 'file',
+	'the result is what stands in the result file');
+is(sql(qq{SELECT length(raw) FROM benchorch.benchmark_results WHERE model_version_id = '$models{big_json}'}), 10000009,
+	'a result of 10 MB is kept whole');
+like(sql(qq{SELECT length(log) || ' ' || (environment -> 'details' ->> 'bytes_dropped') FROM benchorch.benchmark_results
+	WHERE model_version_id = '$models{big_json}'}), qr/^8[0-9]{4} 99[0-9]{5}$/, 'and of 10 MB of log head and tail, with what was dropped');
+is(sql(q{SELECT count(*) FROM benchorch.attempts WHERE convert_from(coalesce(log, ''), 'UTF8') LIKE '%s3cr3t-value%'
+	OR coalesce(message, '') LIKE '%s3cr3t-value%' OR details::text LIKE '%s3cr3t-value%'}), 0, 'no secret is in any log');
+is(sql('SELECT * FROM benchorch.check_invariants()'), '', 'the invariants hold');
+
+$node->stop;
+done_testing();
