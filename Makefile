@@ -1,18 +1,56 @@
-# benchorch: the extension (PGXS), the worker, the engine, and what runs them.
+# benchorch: the extension (PGXS), the worker and the engine, and what runs them.
 #
 #   make              builds everything; needs PostgreSQL's server headers, libpq and gcc
-#   make install      installs below DESTDIR
-#   make check        every test, on private clusters
+#   make install      installs it, below DESTDIR where that is given
 #   make demo         from nothing to a ranking on this machine's CPU; make demo-stop removes it
-#   make lint, make format, make bench
+#   make check        every test, on clusters of its own; make deps installs what it needs
+#   make lint         formatting, warnings and static analysis; make format formats
+#
+# PG_CONFIG=/path/to/pg_config chooses the PostgreSQL; with_llvm=no builds no bitcode.
 
 EXTENSION = benchorch
-EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" benchorch.control)
+EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" benchorch.control)
+PG_CONFIG ?= pg_config
 
 # The install script is src/*.sql in this order: each file uses only what stands above it.
 CAPABILITIES = schema catalog ready progress status matrix claim recovery results ranking operators watch security
 EXTENSION_PARTS = $(CAPABILITIES:%=src/%.sql)
 EXTENSION_SQL = benchorch--$(EXTVERSION).sql
+
+# The tests in this order, all in one database; one that is not named here comes last.
+REGRESS := $(strip $(foreach test,catalog matrix claim status direct recovery progress results ranking operators watch security,\
+	$(patsubst sql/%.sql,%,$(wildcard sql/$(test).sql))))
+REGRESS += $(filter-out $(REGRESS),$(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql))))
+ISOLATION := $(sort $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec)))
+REGRESS_OPTS = --load-extension=benchorch
+ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=benchorch
+
+# What runs by itself and builds what it needs in a place of its own.
+ALONE = check deps demo demo-stop format lint print-regress print-isolation
+.PHONY: $(ALONE)
+
+ifeq ($(filter-out $(ALONE),$(or $(MAKECMDGOALS),all)),)
+
+export PG_CONFIG
+
+check:
+	@test/run
+deps:
+	@test/packages install
+demo:
+	@test/demo
+demo-stop:
+	@test/demo stop
+format lint:
+	@test/$@
+print-regress:
+	@echo $(REGRESS)
+print-isolation:
+	@echo $(ISOLATION)
+
+else ifneq ($(filter $(ALONE),$(MAKECMDGOALS)),)
+$(error Call make $(firstword $(filter $(ALONE),$(MAKECMDGOALS))) by itself: it builds what it needs)
+else
 
 MODULE_big = benchorch
 OBJS = $(patsubst %.c,%.o,$(wildcard src/*.c))
@@ -22,9 +60,18 @@ EXTRA_CLEAN = $(EXTENSION_SQL) build results output_iso tmp_check regression.dif
 PG_CPPFLAGS = -DBENCHORCH_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare
 
-PG_CONFIG ?= pg_config
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifeq ($(wildcard $(PGXS)),)
+$(error There are no headers of a PostgreSQL server here ($(PG_CONFIG) --pgxs). On Debian: \
+	apt-get install postgresql-server-dev-15 (12) or postgresql-server-dev-17 (13), libpq-dev and gcc; make deps does it. \
+	Elsewhere: PG_CONFIG=/path/to/pg_config)
+endif
 include $(PGXS)
+include worker/agent/agent.mk
+include worker/engine/engine.mk
+
+# PGXS has a VERSION too: PostgreSQL's
+build/engine/main.o: VERSION = $(EXTVERSION)
 
 $(OBJS): $(wildcard src/*.h) benchorch.control
 
@@ -32,3 +79,19 @@ $(EXTENSION_SQL): $(EXTENSION_PARTS) benchorch.control Makefile
 	printf '%s\n' '\echo Use "CREATE EXTENSION benchorch" to load this file. \quit' > $@.tmp
 	cat $(EXTENSION_PARTS) >> $@.tmp
 	mv $@.tmp $@
+
+# The programs go where PostgreSQL's own are (pg_config --bindir).
+PROGRAMS = benchorch-worker benchorch-engine
+
+.PHONY: tests install-programs uninstall-programs
+all: worker engine
+tests: all worker-tests engine-tests
+install: install-programs
+uninstall: uninstall-programs
+install-programs: worker engine
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) $(PROGRAMS:%=build/%) '$(DESTDIR)$(bindir)/'
+uninstall-programs:
+	rm -f $(PROGRAMS:%='$(DESTDIR)$(bindir)/%')
+
+endif

@@ -155,7 +155,7 @@ take(Claim *claim, const int64 *ids, const int32 *priorities, int n, int32 lane_
 static Statement priority_chunks = {
 	.sql = "SELECT id, priority, next, ids FROM benchorch.priority_chunks c"
 	" WHERE priority <= $1"
-	" AND NOT EXISTS (SELECT FROM benchorch.model_versions m WHERE m.id = c.model_version_id AND m.paused)"
+	" AND NOT coalesce((SELECT m.paused FROM benchorch.model_versions m WHERE m.id = c.model_version_id), false)"
 	" ORDER BY priority, id FOR UPDATE OF c SKIP LOCKED",
 	.nargs = 1,
 	.types = {INT4OID}
@@ -164,7 +164,7 @@ static Statement priority_chunks = {
 static Statement model_priority_chunks = {
 	.sql = "SELECT id, priority, next, ids FROM benchorch.priority_chunks c"
 	" WHERE priority <= $1 AND model_version_id = $2"
-	" AND NOT EXISTS (SELECT FROM benchorch.model_versions m WHERE m.id = c.model_version_id AND m.paused)"
+	" AND NOT coalesce((SELECT m.paused FROM benchorch.model_versions m WHERE m.id = c.model_version_id), false)"
 	" ORDER BY priority, id FOR UPDATE OF c SKIP LOCKED",
 	.nargs = 2,
 	.types = {INT4OID, UUIDOID}
@@ -172,7 +172,7 @@ static Statement model_priority_chunks = {
 
 static Statement any_priority_chunk = {
 	.sql = "SELECT 1 FROM benchorch.priority_chunks c WHERE priority <= $1 AND ($2 IS NULL OR model_version_id = $2)"
-	" AND NOT EXISTS (SELECT FROM benchorch.model_versions m WHERE m.id = c.model_version_id AND m.paused) LIMIT 1",
+	" AND NOT coalesce((SELECT m.paused FROM benchorch.model_versions m WHERE m.id = c.model_version_id), false) LIMIT 1",
 	.nargs = 2,
 	.types = {INT4OID, UUIDOID}
 };
@@ -293,7 +293,7 @@ static Statement select_worker = {
 	"  SELECT FROM benchorch.workers w JOIN benchorch.worker_leases l ON l.worker_id = w.id" \
 	"  WHERE w.id <> $4 AND w.state = 'active' AND l.expires_at > pg_catalog.clock_timestamp()" \
 	"  AND c.hardware_config_id IN (0, w.hardware_config_id) AND c.framework_id = ANY (w.framework_ids) AND c.gpus <= w.gpus))" \
-	" AND NOT EXISTS (SELECT FROM benchorch.model_versions m WHERE m.id = c.model_version_id AND m.paused)"
+	" AND NOT coalesce((SELECT m.paused FROM benchorch.model_versions m WHERE m.id = c.model_version_id), false)"
 
 #define FITTING_ARGS .nargs = 6, .types = {INT4OID, INT4ARRAYOID, INT4OID, UUIDOID, UUIDOID, INT4OID}
 
@@ -581,6 +581,7 @@ benchorch_claim_batch(PG_FUNCTION_ARGS)
 	claim->claimed_at = GetCurrentTimestamp();
 	benchorch_wake_delayed();
 	swept = benchorch_sweep_now_and_then();
+	benchorch_finalize_due();
 
 	for (int try = 0; try < EMPTY_TRIES; try++)
 	{

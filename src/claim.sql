@@ -37,6 +37,7 @@ LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET enable_bitmapscan = off
+SET enable_sort = off
 SET jit = off
 AS 'MODULE_PATHNAME', 'benchorch_claim_batch';
 COMMENT ON FUNCTION benchorch.claim_batch(int, int, uuid, uuid) IS

@@ -38,12 +38,15 @@ static Statement normalize_settled = {
 
 /* The lane that a config's dimensions belong to, and the GPUs that it needs. */
 static Statement place_row = {
-	.sql = "UPDATE benchorch.benchmark_configs c SET lane_id = p.lane_id, gpus = p.gpus, version = version + 1"
+	.sql = "UPDATE benchorch.benchmark_configs c SET lane_id = p.lane_id, gpus = p.gpus, version = c.version + 1"
 	" FROM benchorch.benchmark_configs o, LATERAL benchorch.place(o.model_version_id, o.hardware_config_id, o.framework_id,"
-	" o.batch_size, o.sequence_length, o.params, o.template_id) p WHERE c.id = $1 AND o.id = $1",
+	" o.batch_size, o.sequence_length, o.params, o.template_id) p WHERE c.id = $1 AND o.id = $1 RETURNING p.reason",
 	.nargs = 1,
 	.types = {INT8OID}
 };
+
+/* What a typed UPDATE must leave alone. */
+static const char *const fixed_columns[] = {"id", "lane_id", "claim_id", "gpus", "attempt", "run_started", "witness_id"};
 
 static bool
 same_value(TriggerData *trigger, const char *column)
@@ -88,12 +91,15 @@ benchorch_config_updated(PG_FUNCTION_ARGS)
 	int64		claim_id = DatumGetInt64(SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "claim_id"), &isnull));
 	int64		config_id = DatumGetInt64(id);
 	bool		moved = !same_cell(trigger);
+	char	   *reason = NULL;	/* why it cannot fit its hardware */
 
-	if (!same_value(trigger, "id") || !same_value(trigger, "claim_id") || !same_value(trigger, "lane_id"))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("id, claim_id and lane_id of config " INT64_FORMAT " cannot be changed", config_id),
-				 errhint("They belong to the extension; the other columns can be updated.")));
+	for (int i = 0; i < lengthof(fixed_columns); i++)
+		if (!same_value(trigger, fixed_columns[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("%s of config " INT64_FORMAT " cannot be changed", fixed_columns[i], config_id),
+					 errdetail("It follows from the config's dimensions and claims."),
+					 errhint("Change the dimensions instead, say params.")));
 	if (from != to && !benchorch_may_follow(from, to))
 		benchorch_bad_transition(config_id, from, to);
 	if (moved && (from != CONFIG_PENDING || to != CONFIG_PENDING))
@@ -105,7 +111,10 @@ benchorch_config_updated(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	if (moved)
+	{
 		benchorch_run(&place_row, &id, NULL);
+		reason = benchorch_column_text(0, 1);
+	}
 	if (memcmp(model, old_model, UUID_LEN) != 0)
 	{
 		int64		changes[CONFIG_STATUSES] = {0};
@@ -134,6 +143,12 @@ benchorch_config_updated(PG_FUNCTION_ARGS)
 	}
 	if (to != CONFIG_PENDING && from != to)
 		benchorch_check_endgame(model);
+	if (reason)
+	{
+		Config		config = {.id = config_id, .status = CONFIG_PENDING, .model_version_id = *model};
+
+		benchorch_settle(&config, CONFIG_SKIPPED, reason, 0);
+	}
 	SPI_finish();
 	PG_RETURN_POINTER(NULL);
 }

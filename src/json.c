@@ -15,10 +15,11 @@
  *
  * Which part of the output is the result (docs/results.md):
  *   1. all of it, where it is one object or array;
- *   2. else the last object, or array of objects, that begins a line and has
- *      nothing but white space after it on its last line, inner ones apart;
+ *   2. else the last object, or array of objects, that begins in the first
+ *      column and has nothing but white space after it on its last line;
  *   3. or the last line that is an object, where that stands after it (inside
  *      of something that began earlier and never ended).
+ * What is indented is part of something larger, and never the result.
  * Every step takes time in proportion to the length of the output.
  */
 #include "benchorch.h"
@@ -451,40 +452,32 @@ last_block(Scanner *s, const char **end, bool *limit, Scanner *failed)
 
 	while (line < s->end)
 	{
-		const char *begin = line;
 		const char *next = line_end(s, line) + 1;
 
 		CHECK_FOR_INTERRUPTS();
-		while (begin < s->end && (*begin == ' ' || *begin == '\t'))
-			begin++;
-		if (begin < s->end && (*begin == '{' || *begin == '['))
+		if (*line == '{' || *line == '[')
 		{
 			bool		whole;
 			bool		candidate;
 
-			s->at = begin;
+			s->at = line;
 			whole = scan_value(s);
-			candidate = *begin == '{' || s->object_first;
-			if (!whole)
+			candidate = *line == '{' || s->object_first;
+			if (whole && candidate && at_line_end(s))
 			{
-				if (candidate)
-				{
-					*failed = *s;
-					*limit = s->limit;
-				}
-				if (s->at >= next)
-					next = line_start(s, s->at);
+				found = line;
+				*end = s->at;
+				*limit = false;
 			}
-			else
+			else if (!whole && candidate && (s->limit || !*limit))
 			{
-				if (candidate && at_line_end(s))
-				{
-					found = begin;
-					*end = s->at;
-					*limit = false;
-				}
+				*failed = *s;
+				*limit = s->limit;
+			}
+			if (whole)
 				next = Max(next, line_end(s, s->at) + 1);
-			}
+			else if (s->at >= next)
+				next = line_start(s, s->at);
 		}
 		line = next;
 	}
@@ -500,14 +493,11 @@ last_line(const Scanner *s, const char *after, const char **end, bool *limit, Sc
 	while (line_stop > after)
 	{
 		const char *line = line_start(s, line_stop);
-		const char *begin = line;
 
 		CHECK_FOR_INTERRUPTS();
-		while (begin < line_stop && is_space(*begin))
-			begin++;
-		if (begin < line_stop && *begin == '{' && begin >= after)
+		if (line < line_stop && *line == '{' && line >= after)
 		{
-			Scanner		one = {.start = s->start, .end = line_stop, .at = begin};
+			Scanner		one = {.start = s->start, .end = line_stop, .at = line};
 
 			if (!scan_value(&one))
 			{
@@ -521,8 +511,7 @@ last_line(const Scanner *s, const char *after, const char **end, bool *limit, Sc
 			else if (at_line_end(&one))
 			{
 				*end = one.at;
-				*limit = false;
-				return begin;
+				return line;
 			}
 		}
 		line_stop = line > s->start ? line - 1 : s->start;

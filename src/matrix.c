@@ -21,7 +21,8 @@ PG_FUNCTION_INFO_V1(benchorch_populate_matrix);
 
 /*
  * The cells.  $1 model version, $2 template, $3 its spec, $4 architecture.
- * Planned anew at each call: how many rows each part has decides the plan.
+ * Planned anew at each call, without nested loops where a join will do: the
+ * planner cannot know how many rows the lists of a template have.
  */
 #define CELLS \
 	"WITH machine AS MATERIALIZED (" \
@@ -52,9 +53,14 @@ PG_FUNCTION_INFO_V1(benchorch_populate_matrix);
 	"  pg_catalog.jsonb_build_object('hardware', fit.hardware, 'framework', framework.name, 'workload', size.workload," \
 	"  'batch_size', fit.batch_size, 'sequence_length', fit.sequence_length)))"
 
+/* A config k is the cell: all dimensions, and not what follows from them. */
+#define SAME_CELL \
+	"k.model_version_id = $1 AND k.hardware_config_id = cell.hardware_config_id AND k.framework_id = cell.framework_id" \
+	" AND k.workload_type = cell.workload AND k.batch_size = cell.batch_size" \
+	" AND k.sequence_length = cell.sequence_length AND k.params = cell.all_params"
+
 #define ARCHIVED \
-	"EXISTS (SELECT FROM benchorch.archived_configs a WHERE a.lane_id = l.id AND a.workload_type = cell.workload" \
-	" AND a.batch_size = cell.batch_size AND a.sequence_length = cell.sequence_length AND a.params = cell.all_params)"
+	"EXISTS (SELECT FROM benchorch.archived_configs k WHERE " SAME_CELL ")"
 
 #define LANE \
 	" JOIN benchorch.lanes l ON l.model_version_id = $1 AND l.hardware_config_id = cell.hardware_config_id" \
@@ -90,10 +96,8 @@ static const char count_cells[] =
 static const char count_existing[] =
 	CELLS
 	" SELECT pg_catalog.count(*) FILTER (WHERE known), pg_catalog.count(*) FILTER (WHERE NOT known AND reason IS NOT NULL)"
-	" FROM (SELECT cell.reason, l.id IS NOT NULL AND (" ARCHIVED " OR EXISTS (SELECT FROM benchorch.benchmark_configs c"
-	"  WHERE c.lane_id = l.id AND c.workload_type = cell.workload AND c.batch_size = cell.batch_size"
-	"  AND c.sequence_length = cell.sequence_length AND c.params = cell.all_params)) AS known"
-	" FROM cell LEFT" LANE ") AS cells WHERE $2 IS NOT NULL";
+	" FROM (SELECT cell.reason, " ARCHIVED " OR EXISTS (SELECT FROM benchorch.benchmark_configs k WHERE " SAME_CELL ") AS known"
+	" FROM cell) AS cells WHERE $2 IS NOT NULL";
 
 static Statement select_model = {
 	.sql = "SELECT architecture FROM benchorch.model_versions WHERE id = $1",

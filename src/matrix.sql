@@ -4,7 +4,7 @@
 
 /* Every combination of the template's added dimensions of one kind, as objects; one empty object where there are none. */
 CREATE FUNCTION benchorch.combinations(dimensions jsonb, kind text) RETURNS SETOF jsonb
-LANGUAGE plpgsql IMMUTABLE
+LANGUAGE plpgsql IMMUTABLE ROWS 4
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -157,6 +157,7 @@ CREATE FUNCTION benchorch.populate_matrix(INOUT model_version_id uuid, dry_run b
 RETURNS record
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
 SET jit = off
 AS 'MODULE_PATHNAME', 'benchorch_populate_matrix';
 COMMENT ON FUNCTION benchorch.populate_matrix(uuid, boolean, text) IS

@@ -129,3 +129,21 @@ benchorch_check_endgame_sql(PG_FUNCTION_ARGS)
 	SPI_finish();
 	PG_RETURN_VOID();
 }
+
+static Statement any_endgame = {
+	.sql = "SELECT 1 FROM benchorch.endgames LIMIT 1",
+	.nargs = 0
+};
+
+static Statement finalize_due = {
+	.sql = "SELECT benchorch.finalize_due()",
+	.nargs = 0
+};
+
+/* Ranks what has come to its end; nearly always there is nothing. */
+void
+benchorch_finalize_due(void)
+{
+	if (benchorch_run(&any_endgame, NULL, NULL) > 0)
+		benchorch_run(&finalize_due, NULL, NULL);
+}

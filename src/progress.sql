@@ -172,6 +172,11 @@ AS $$
 	SELECT 1, 'pending under a claim', 'config ' || c.id
 	FROM benchorch.benchmark_configs AS c WHERE c.status = 'pending' AND c.claim_id IS NOT NULL
 	UNION ALL
+	SELECT 9, 'its lane is another model version''s, hardware''s, framework''s or size''s', 'config ' || c.id
+	FROM benchorch.benchmark_configs AS c LEFT JOIN benchorch.lanes AS l ON l.id = c.lane_id
+	WHERE (l.model_version_id, coalesce(l.hardware_config_id, 0), l.framework_id, l.gpus)
+		IS DISTINCT FROM (c.model_version_id, coalesce(c.hardware_config_id, 0), c.framework_id, c.gpus)
+	UNION ALL
 	SELECT 2, 'accepted result without a claim', 'result ' || r.id
 	FROM benchorch.benchmark_results AS r WHERE r.accepted AND r.config_id IS NOT NULL AND r.claim_id IS NULL
 	UNION ALL

@@ -146,7 +146,7 @@ take_back(int64 config_id, int64 claim_id, Outcome outcome, bool only_waiting, c
 		return false;
 	if (run_started || !knows)
 		return benchorch_end_attempt(config_id, claim_id, outcome, message, (Datum) 0, (Datum) 0, &status);
-	benchorch_put_back(&config, outcome != OUTCOME_PREEMPTED, message, 0, NULL);
+	benchorch_put_back(&config, outcome == OUTCOME_LOST, message, 0, NULL);
 	return true;
 }
 
@@ -252,11 +252,6 @@ static Statement find_endgames = {
 	.nargs = 0
 };
 
-static Statement finalize_due = {
-	.sql = "SELECT benchorch.finalize_due()",
-	.nargs = 0
-};
-
 Datum
 benchorch_reset_stale(PG_FUNCTION_ARGS)
 {
@@ -293,7 +288,7 @@ benchorch_reset_stale(PG_FUNCTION_ARGS)
 	benchorch_run(&delete_empty_claims, NULL, NULL);
 	benchorch_run(&fold_progress, NULL, NULL);
 	benchorch_run(&find_endgames, NULL, NULL);
-	benchorch_run(&finalize_due, NULL, NULL);
+	benchorch_finalize_due();
 	SPI_finish();
 	PG_RETURN_INT32(reset);
 }

@@ -66,7 +66,10 @@ BEGIN
 	END IF;
 	PERFORM benchorch.finalize_due();
 	RETURN QUERY
-		SELECT held.id, coalesce(held.claim_id, c.claim_id), CASE WHEN c.status = 'cancelled' THEN 'cancelled' ELSE 'lost' END
+		SELECT held.id, coalesce(held.claim_id, CASE WHEN c.status = 'cancelled' THEN c.claim_id END,
+				(SELECT a.claim_id FROM benchorch.attempts AS a
+				 WHERE a.config_id = held.id AND a.worker_id = heartbeat.worker_id ORDER BY a.id DESC LIMIT 1)),
+			CASE WHEN c.status = 'cancelled' THEN 'cancelled' ELSE 'lost' END
 		FROM (SELECT r AS id, (SELECT l.claim_id FROM benchorch.claims AS l
 							   WHERE l.worker_id = heartbeat.worker_id AND r = ANY (l.config_ids) ORDER BY l.claimed_at DESC LIMIT 1)
 					 AS claim_id

@@ -168,7 +168,7 @@ CREATE TABLE benchorch.benchmark_configs
 	witness_id		bigint
 ) WITH (fillfactor = 45);
 CREATE UNIQUE INDEX benchmark_configs_cell ON benchorch.benchmark_configs
-	(lane_id, workload_type, batch_size, sequence_length, params)
+	(model_version_id, hardware_config_id, framework_id, workload_type, batch_size, sequence_length, params)
 	WHERE workload_type IS NOT NULL;
 CREATE INDEX benchmark_configs_model ON benchorch.benchmark_configs (model_version_id, id);
 COMMENT ON TABLE benchorch.benchmark_configs IS 'The matrix: one row a config (data); change it by the functions, or directly: triggers keep the rules';
@@ -380,7 +380,8 @@ COMMENT ON TABLE benchorch.endgames IS 'Models of which nothing is pending: to b
 /* ---------------------------------------------------------------- archive */
 
 CREATE TABLE benchorch.archived_configs (LIKE benchorch.benchmark_configs, archived_at timestamptz NOT NULL DEFAULT pg_catalog.now());
-CREATE INDEX archived_configs_cell ON benchorch.archived_configs (lane_id, workload_type, batch_size, sequence_length);
+CREATE INDEX archived_configs_cell ON benchorch.archived_configs
+	(model_version_id, hardware_config_id, framework_id, workload_type, batch_size, sequence_length);
 CREATE INDEX archived_configs_model ON benchorch.archived_configs (model_version_id, id);
 COMMENT ON TABLE benchorch.archived_configs IS 'Configs moved out of the matrix by archive_completed or DELETE (data)';
 

@@ -65,10 +65,10 @@ BEGIN
 		'pause', 'resume', 'cancel', 'retry_failed', 'reprioritize', 'drain_worker', 'quarantine_worker',
 		'unquarantine_worker', 'archive_completed', 'schedule_maintenance', 'unschedule_maintenance',
 		'config_priority']);
-	EXECUTE format('GRANT INSERT, DELETE, TRUNCATE ON benchorch.benchmark_configs TO %I', role);
-	EXECUTE format('GRANT UPDATE (hardware_config_id, framework_id, model_version_id, workload_type, batch_size,'
-		' sequence_length, params, priority, status, started_at, completed_at, retry_count, error_message)'
-		' ON benchorch.benchmark_configs TO %I', role);
+	/* not lane_id, claim_id and the like: they belong to the extension */
+	EXECUTE format('GRANT DELETE, TRUNCATE, INSERT (%1$s), UPDATE (%1$s) ON benchorch.benchmark_configs TO %2$I',
+		'model_version_id, hardware_config_id, framework_id, workload_type, batch_size, sequence_length, params, priority,'
+		' status, started_at, completed_at, retry_count, error_message, template_id', role);
 	EXECUTE format('GRANT INSERT, UPDATE, DELETE ON benchorch.model_versions, benchorch.hardware_configs, benchorch.frameworks,'
 		' benchorch.workloads, benchorch.templates, benchorch.priority_weights, benchorch.adapters TO %I', role);
 	EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA benchorch TO %I', role);

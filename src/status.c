@@ -529,13 +529,18 @@ benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, i
 		*sqlstate = claim_id ? ERRCODE_BENCHORCH_STALE_CLAIM : ERRCODE_UNDEFINED_OBJECT;
 		return CONFIG_PENDING;
 	}
-	if (claim_id != 0 && (config.claim_id != claim_id || config.status == CONFIG_PENDING))
+	if (claim_id != 0 && config.claim_id != claim_id)
 	{
 		*sqlstate = ERRCODE_BENCHORCH_STALE_CLAIM;
 		return config.status;
 	}
 	if (config.status == to && to != CONFIG_RUNNING)
 		return to;				/* it is so already */
+	if (claim_id != 0 && config.status != CONFIG_RUNNING)
+	{
+		*sqlstate = ERRCODE_BENCHORCH_STALE_CLAIM;
+		return config.status;
+	}
 	if (!benchorch_may_follow(config.status, to))
 	{
 		*sqlstate = ERRCODE_BENCHORCH_BAD_TRANSITION;

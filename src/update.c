@@ -95,6 +95,15 @@ refusal_message(int sqlstate, int64 config_id, int64 claim_id, ConfigStatus now,
 	return NULL;
 }
 
+/* 0 stands for no claim inside, and no claim is ever called so: refused like a stale one. */
+static bool
+fenced(int64 claim_id, int *sqlstate)
+{
+	if (claim_id == 0)
+		*sqlstate = ERRCODE_BENCHORCH_STALE_CLAIM;
+	return claim_id != 0;
+}
+
 Datum
 benchorch_update_many(PG_FUNCTION_ARGS)
 {
@@ -135,14 +144,15 @@ benchorch_update_many(PG_FUNCTION_ARGS)
 		benchorch_complete_configs(config_ids, claim_ids, n, done);
 		/* what was not done is looked at one by one: it is stale, or completed already */
 		for (int i = 0; i < n; i++)
-			if (!done[i])
+			if (!done[i] && fenced(claim_ids[i], &sqlstates[i]))
 				now[i] = benchorch_change_status(config_ids[i], status, NULL, claim_ids[i], outcome, &sqlstates[i]);
 	}
 	else
 	{
 		for (int i = 0; i < n; i++)
-			now[order[i]] = benchorch_change_status(config_ids[order[i]], status, NULL, claim_ids[order[i]], outcome,
-										  &sqlstates[order[i]]);
+			if (fenced(claim_ids[order[i]], &sqlstates[order[i]]))
+				now[order[i]] = benchorch_change_status(config_ids[order[i]], status, NULL, claim_ids[order[i]], outcome,
+														&sqlstates[order[i]]);
 	}
 	SPI_finish();
 	ForceSyncCommit();

@@ -71,7 +71,8 @@ sub start_worker
 	my %it = (log => "$PostgreSQL::Test::Utils::log_path/worker_" . $started++ . '.log');
 	my @command = ($worker, '--db', $node->connstr('postgres'), '--hardware', 'box', @options);
 
-	$it{handle} = IPC::Run::start(\@command, '<', \undef, '>', \$it{out}, '2>', $it{log});
+	$it{handle} = IPC::Run::start(\@command, '<', \undef, '>', \$it{out}, '2>', $it{log},
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 	$it{pid} = $it{handle}{KIDS}[0]{PID};
 	return \%it;
 }

@@ -92,7 +92,8 @@ foreach my $name (sort keys %children)
 	my $ends = $outcome ne 'node_fault';
 	my @command = ($worker, '--db', $node->connstr('postgres'), '--hardware', 'box', '--name', $name, '--framework', $name,
 		'--model', $models{$name}, '--work-dir', $work_dir);
-	my $handle = IPC::Run::start([ @command, $ends ? '--until-settled' : () ], '<', \undef, '>', \$out, '2>', \$err);
+	my $handle = IPC::Run::start([ @command, $ends ? '--until-settled' : () ], '<', \undef, '>', \$out, '2>', \$err,
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 	if (!$ends)
 	{
 		$node->poll_query_until('postgres', qq{SELECT count(*) = 1 FROM benchorch.attempts a

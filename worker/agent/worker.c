@@ -428,9 +428,10 @@ claim(void)
 static void
 release_all(const char *outcome)
 {
-	if (call_release(id, outcome) == DATABASE_OK)
-		holds_unknown = false;
-	else
+	DatabaseStatus status = call_release(id, outcome);
+
+	holds_unknown = status != DATABASE_OK;
+	if (holds_unknown)
 		log_message(LOG_ERROR, "release_failed", "could not hand back what this worker holds; its lease will run out: %s",
 					database_message());
 }

@@ -97,13 +97,22 @@ model_token(const struct architecture *a, uint64_t seed, int request, int positi
 	return (int32_t) (key % (uint64_t) a->vocab_size);
 }
 
-/* parameters in one layer's matrices, with that many experts where it has any */
+/*
+ * Parameters of one layer without its two big norms, with that many experts
+ * where it has any.  Biases and the norms of q and k count with the projection
+ * they belong to, as in the catalog.
+ */
 static double
-layer_matrices(const struct architecture *a, int64_t experts)
+layer_parameters(const struct architecture *a, int64_t experts)
 {
 	double		hidden = (double) a->hidden_size;
-	double		attention = hidden * (double) (2 * a->n_heads + 2 * a->n_kv_heads) * (double) a->head_dim;
+	double		qkv = (double) ((a->n_heads + 2 * a->n_kv_heads) * a->head_dim);
+	double		attention = hidden * (qkv + (double) (a->n_heads * a->head_dim));
 
+	if (a->qkv_bias)
+		attention += qkv;
+	if (a->qk_norm)
+		attention += 2 * (double) a->head_dim;
 	if (a->n_experts == 0)
 		return attention + 3 * hidden * (double) a->ffn_dim;
 	/* the router reads every token */
@@ -116,14 +125,9 @@ double
 model_parameters(const struct architecture *a)
 {
 	double		hidden = (double) a->hidden_size;
-	double		layer = layer_matrices(a, a->n_experts) + 2 * hidden;
 
-	if (a->qkv_bias)
-		layer += (double) ((a->n_heads + 2 * a->n_kv_heads) * a->head_dim);
-	if (a->qk_norm)
-		layer += 2 * (double) a->head_dim;
 	return (a->tied_embeddings ? 1 : 2) * (double) a->vocab_size * hidden +
-		(double) a->n_layers * layer + hidden;
+		(double) a->n_layers * (layer_parameters(a, a->n_experts) + 2 * hidden) + hidden;
 }
 
 /*
@@ -133,7 +137,7 @@ model_parameters(const struct architecture *a)
 double
 model_matmul_parameters(const struct architecture *a)
 {
-	return (double) a->n_layers * layer_matrices(a, a->experts_per_token) +
+	return (double) a->n_layers * layer_parameters(a, a->experts_per_token) +
 		(double) a->vocab_size * (double) a->hidden_size;
 }
 
