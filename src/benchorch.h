@@ -2,7 +2,8 @@
  * What crosses the files of the extension, grouped by the file that defines
  * it.  A file calls only what lies below it:
  *
- *   claim, recovery, results  ->  status, matrix  ->  ready, progress  ->  plans
+ *   claim -> take, recovery, results, update, operators, direct
+ *     -> status, matrix  ->  ready, progress  ->  plans, words
  *
  * Every function here that takes or changes rows runs inside SPI: the SQL
  * callable functions connect, the rest is called while connected.
@@ -182,6 +183,34 @@ extern void benchorch_put_back(const Config *config, bool counted, const char *m
  * where there was none.
  */
 extern bool benchorch_ended_attempt(int64 config_id, int64 claim_id, ConfigStatus *status);
+
+/* ----------------------------------------------------------------- in take.c */
+
+#define BENCHORCH_MAX_BATCH 500
+
+/* A claim on its way. */
+typedef struct Claim
+{
+	int64		claim_id;
+	TimestampTz claimed_at;
+	int			wanted;
+	int			threshold;
+	bool		has_model;
+	pg_uuid_t	model_version_id;
+	bool		has_worker;
+	pg_uuid_t	worker_id;
+	int			taken;			/* configs so far */
+	int64		ids[BENCHORCH_MAX_BATCH];
+	pg_uuid_t	models[BENCHORCH_MAX_BATCH];
+	ReturnSetInfo *rsinfo;
+} Claim;
+
+/*
+ * Makes running what of the hinted configs (ids with the priorities that their
+ * chunk says) is pending and of the lane (0: any); adds the rows to the
+ * claim's result.
+ */
+extern void benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, int32 lane_id);
 
 /* ------------------------------------------------------------- in recovery.c */
 

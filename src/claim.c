@@ -1,11 +1,8 @@
 /*
- * claim_batch: pending -> running, the only place where that happens.
+ * claim_batch: which configs a claim gets.
  *
  * A claim takes ids from ready chunks (SKIP LOCKED: two claims never wait for
- * each other), then makes those of them running that are still pending and
- * still stand where the chunk says: the chunk is a hint, the config's row the
- * truth.  Ids that turn out otherwise are dropped with the chunk; they stand
- * in another one, or need none.
+ * each other); take.c makes those of them running that are still pending.
  *
  * Without a worker: priority chunks, most urgent first.  A chunk is locked
  * only when its turn comes, so a claim holds no more of them than it uses.
@@ -28,28 +25,9 @@
 
 PG_FUNCTION_INFO_V1(benchorch_claim_batch);
 
-#define MAX_BATCH 500
-
 /* How often, and how long in all, a claim looks again while others hold the chunks. */
 #define EMPTY_TRIES 12
 #define FIRST_PAUSE_US 500
-
-/* A claim on its way. */
-typedef struct Claim
-{
-	int64		claim_id;
-	TimestampTz claimed_at;
-	int			wanted;
-	int			threshold;
-	bool		has_model;
-	pg_uuid_t	model_version_id;
-	bool		has_worker;
-	pg_uuid_t	worker_id;
-	int			taken;			/* configs so far */
-	int64		ids[MAX_BATCH];
-	pg_uuid_t	models[MAX_BATCH];
-	ReturnSetInfo *rsinfo;
-} Claim;
 
 /* What a worker can run. */
 typedef struct Slot
@@ -84,70 +62,6 @@ new_claim_id(void)
 	benchorch_run(&next_token, NULL, NULL);
 	sequence = benchorch_column_int64(0, 1);
 	return ((int64) (random >> 11 | 1) << 32) | (sequence & 0xFFFFFFFF);
-}
-
-/* ------------------------------------------------------ pending -> running */
-
-static Statement take_configs = {
-	.sql = "WITH taken AS (UPDATE benchorch.benchmark_configs c SET status = 'running', claim_id = $3, started_at = $4,"
-	"  completed_at = NULL, run_started = false, attempt = c.attempt + 1, version = c.version + 1"
-	"  FROM unnest($1, $2) AS hint (id, priority)"
-	"  WHERE c.id = hint.id AND c.priority = hint.priority AND c.status = 'pending' AND ($5 IS NULL OR c.lane_id = $5)"
-	"  RETURNING c.*)"
-	" SELECT t.id, $3, $6, t.attempt, t.model_version_id, m.name, m.source, m.architecture,"
-	"  t.hardware_config_id, h.name, t.framework_id, f.name, f.protocol, f.command,"
-	"  pg_catalog.make_interval(secs => coalesce((s.spec -> 'limits' ->> 'deadline_s')::float8, 3600)),"
-	"  t.workload_type, t.batch_size, t.sequence_length,"
-	"  t.sequence_length - pg_catalog.round((t.sequence_length * w.output_share)::numeric)::int,"
-	"  pg_catalog.round((t.sequence_length * w.output_share)::numeric)::int,"
-	"  t.gpus, t.params, t.priority"
-	" FROM taken t"
-	" JOIN benchorch.model_versions m ON m.id = t.model_version_id"
-	" LEFT JOIN benchorch.hardware_configs h ON h.id = t.hardware_config_id"
-	" JOIN benchorch.frameworks f ON f.id = t.framework_id"
-	" LEFT JOIN benchorch.workloads w ON w.name = t.workload_type"
-	" LEFT JOIN benchorch.templates s ON s.id = t.template_id"
-	" ORDER BY t.priority, t.batch_size::bigint * t.sequence_length DESC NULLS LAST, t.id",
-	.nargs = 6,
-	.types = {INT8ARRAYOID, INT4ARRAYOID, INT8OID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID}
-};
-
-/*
- * Makes running what of the hinted configs is pending; the rows go to the
- * caller's result.  lane_id 0: any.
- */
-static void
-take(Claim *claim, const int64 *ids, const int32 *priorities, int n, int32 lane_id)
-{
-	int		   *order = benchorch_id_order(ids, n);
-	int64	   *sorted_ids = palloc(sizeof(int64) * n);
-	int32	   *sorted_priorities = palloc(sizeof(int32) * n);
-	Datum		values[6];
-	char		nulls[7] = "      ";
-	uint64		found;
-
-	/* rows are locked in id order */
-	for (int i = 0; i < n; i++)
-	{
-		sorted_ids[i] = ids[order[i]];
-		sorted_priorities[i] = priorities[order[i]];
-	}
-	values[0] = benchorch_int64_array(sorted_ids, n);
-	values[1] = benchorch_int32_array(sorted_priorities, n);
-	values[2] = Int64GetDatum(claim->claim_id);
-	values[3] = TimestampTzGetDatum(claim->claimed_at);
-	values[4] = Int32GetDatum(lane_id);
-	nulls[4] = lane_id ? ' ' : 'n';
-	values[5] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(claim->claimed_at, benchorch_lease * INT64CONST(1000)));
-	nulls[5] = claim->has_worker ? ' ' : 'n';
-	found = benchorch_run(&take_configs, values, nulls);
-	for (uint64 i = 0; i < found; i++)
-	{
-		claim->ids[claim->taken] = benchorch_column_int64(i, 1);
-		claim->models[claim->taken] = benchorch_column_uuid(i, 5);
-		claim->taken++;
-		tuplestore_puttuple(claim->rsinfo->setResult, SPI_tuptable->vals[i]);
-	}
 }
 
 /* ------------------------------------------------------ without a worker */
@@ -199,8 +113,8 @@ claim_by_priority(Claim *claim)
 
 	while (more && claim->taken < claim->wanted)
 	{
-		int64		ids[MAX_BATCH];
-		int32		priorities[MAX_BATCH];
+		int64		ids[BENCHORCH_MAX_BATCH];
+		int32		priorities[BENCHORCH_MAX_BATCH];
 		int64	   *spent = NULL;
 		int			nspent = 0;
 		int			n = 0;
@@ -252,7 +166,7 @@ claim_by_priority(Claim *claim)
 		}
 		/* ... and take what of them is pending; stale ones call for another round */
 		if (n > 0)
-			take(claim, ids, priorities, n, 0);
+			benchorch_take(claim, ids, priorities, n, 0);
 		if (n == need && claim->taken < claim->wanted && more)
 		{
 			/* the last chunk may have more than was needed then: start over with what is left */
@@ -486,7 +400,7 @@ claim_lane(Claim *claim, const Slot *slot)
 		else
 			benchorch_run(&advance_lane_chunk, (Datum[]) {Int64GetDatum(chunk_id), Int32GetDatum(next + 1),
 						  Int32GetDatum(priorities[next])}, NULL);
-		take(claim, ids + start, priorities + start, next - start, chunk_lane);
+		benchorch_take(claim, ids + start, priorities + start, next - start, chunk_lane);
 		if (claim->taken > 0)
 			lane_id = chunk_lane;
 		CHECK_FOR_INTERRUPTS();
@@ -558,10 +472,10 @@ benchorch_claim_batch(PG_FUNCTION_ARGS)
 	benchorch_require(fcinfo, 1, "priority_threshold");
 	claim->wanted = PG_GETARG_INT32(0);
 	claim->threshold = PG_GETARG_INT32(1);
-	if (claim->wanted < 1 || claim->wanted > MAX_BATCH)
+	if (claim->wanted < 1 || claim->wanted > BENCHORCH_MAX_BATCH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("batch_size must be between 1 and %d", MAX_BATCH),
+				 errmsg("batch_size must be between 1 and %d", BENCHORCH_MAX_BATCH),
 				 errdetail("It is %d.", claim->wanted)));
 	claim->has_worker = !PG_ARGISNULL(2);
 	if (claim->has_worker)
@@ -602,7 +516,7 @@ benchorch_claim_batch(PG_FUNCTION_ARGS)
 		if (!swept)
 		{
 			swept = true;
-			if (benchorch_sweep_leases(MAX_BATCH) > 0)
+			if (benchorch_sweep_leases(BENCHORCH_MAX_BATCH) > 0)
 				continue;
 		}
 		if (claim->has_worker)

@@ -469,7 +469,7 @@ test_run(const struct shape *shape, const struct workload *workload, int run,
 	const struct architecture *a = &shape->a;
 	size_t		count = (size_t) (shape->batch * a->vocab_size);
 	struct backend_options options = {shape->threads, runs[run].kernels, runs[run].library};
-	double		tolerance = workload->precision == PRECISION_BF16 ? 1e-2 : 1e-4;
+	double		tolerance = workload->precision == PRECISION_BF16 ? 1e-3 : 1e-5;
 	int32_t    *prompt = malloc(sizeof(int32_t) * (size_t) (shape->batch * shape->prompt));
 	int32_t		sampled[CONFIG_MAX_BATCH];
 	float	   *first = malloc(sizeof(float) * count);

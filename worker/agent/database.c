@@ -106,6 +106,15 @@ keep_error(const char *state, const char *text)
 	buffer_append(&message, text, len);
 }
 
+static void
+log_notice(void *context, const PGresult *notice)
+{
+	const char *text = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+
+	(void) context;
+	log_message(LOG_INFO, "notice", "%s", text ? text : PQresultErrorMessage(notice));
+}
+
 /* One try; false, with the error kept, where it failed. */
 static bool
 try_to_connect(void)
@@ -132,6 +141,7 @@ try_to_connect(void)
 	if (state == PGRES_POLLING_OK)
 	{
 		PQsetnonblocking(connection, 1);
+		PQsetNoticeReceiver(connection, log_notice, NULL);
 		buffer_reset(&address);
 		buffer_printf(&address, "%s:%s/%s", PQhost(connection), PQport(connection), PQdb(connection));
 		return true;
@@ -220,6 +230,25 @@ try_query(const char *sql, int nparams, const DatabaseParam *params)
 	return result;
 }
 
+/* Message, detail and hint in one line; where in our own SQL it happened is of no interest. */
+static void
+describe_error(const PGresult *result, Buffer *text)
+{
+	static const struct
+	{
+		int			field;
+		const char *before;
+	}			parts[] = {{PG_DIAG_MESSAGE_PRIMARY, ""}, {PG_DIAG_MESSAGE_DETAIL, "; "}, {PG_DIAG_MESSAGE_HINT, "; "}};
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+	{
+		const char *part = PQresultErrorField(result, parts[i].field);
+
+		if (part != NULL)
+			buffer_printf(text, "%s%s", parts[i].before, part);
+	}
+}
+
 /* Whether the same statement may succeed a little later. */
 static bool
 passing(const char *state)
@@ -246,6 +275,7 @@ database_query(const char *sql, int nparams, const DatabaseParam *params, PGresu
 	{
 		ExecStatusType status;
 		const char *state;
+		Buffer		text = {0};
 
 		if (events_now() >= limit || !database_connect())
 			return DATABASE_AWAY;
@@ -262,7 +292,9 @@ database_query(const char *sql, int nparams, const DatabaseParam *params, PGresu
 			return DATABASE_OK;
 
 		state = PQresultErrorField(*result, PG_DIAG_SQLSTATE);
-		keep_error(state, PQresultErrorMessage(*result));
+		describe_error(*result, &text);
+		keep_error(state, buffer_text(&text));
+		buffer_free(&text);
 		PQclear(*result);
 		*result = NULL;
 		if (!passing(sqlstate))

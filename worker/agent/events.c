@@ -69,15 +69,22 @@ read_signals(void *context)
 bool
 events_open(void (*stop_handler) (int count))
 {
+	static const int stops[] = {SIGTERM, SIGINT, SIGHUP};
 	sigset_t	set;
 	int			fd;
 
 	on_stop = stop_handler;
 	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
+	for (size_t i = 0; i < sizeof(stops) / sizeof(stops[0]); i++)
+	{
+		struct sigaction action;
+
+		/* what nohup or a shell's & has told us to ignore stays ignored */
+		if (sigaction(stops[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+			sigaddset(&set, stops[i]);
+	}
 	sigaddset(&set, SIGCHLD);
+	signal(SIGCHLD, SIG_DFL);	/* ignored, it would hide how children ended */
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return false;
 	signal(SIGPIPE, SIG_IGN);

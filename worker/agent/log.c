@@ -24,10 +24,12 @@
 /* Shorter values are words, not secrets; masking them would spoil the logs. */
 #define SECRET_MIN_LENGTH 6
 
+#define LOG_NOTHING (LOG_ERROR + 1)
+
 static int	log_fd = STDERR_FILENO;
-static bool log_json = true;	/* false: standard error is a terminal, and there is no file */
-static bool log_progress_line;
-static LogLevel log_threshold = LOG_INFO;
+static LogLevel json_threshold = LOG_INFO;	/* from which level on events are JSON lines on log_fd */
+static LogLevel text_threshold = LOG_NOTHING;	/* and text on standard error */
+static bool progress_line;
 
 static Buffer event_line;
 static LogLevel event_level;
@@ -40,22 +42,21 @@ bool
 log_open(const char *path, bool quiet)
 {
 	bool		terminal = isatty(STDERR_FILENO);
+	LogLevel	stderr_threshold = quiet ? LOG_ERROR : LOG_INFO;
 
-	log_progress_line = terminal && !quiet;
+	progress_line = terminal && !quiet;
+	if (terminal || path != NULL)
+		text_threshold = terminal && !quiet ? LOG_WARNING : LOG_ERROR;
+	json_threshold = path != NULL ? LOG_INFO : terminal ? LOG_NOTHING : stderr_threshold;
 	if (path != NULL)
-	{
 		log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-		return log_fd >= 0;
-	}
-	log_json = !terminal;
-	log_threshold = quiet ? LOG_ERROR : LOG_INFO;
-	return true;
+	return log_fd >= 0;
 }
 
 void
 log_close(void)
 {
-	if (log_progress_line)
+	if (progress_line)
 		dprintf(STDERR_FILENO, "\n");
 	for (int i = 0; i < secret_count; i++)
 		free(secrets[i]);
@@ -96,7 +97,7 @@ log_begin(LogLevel level, const char *event, const char *message)
 void
 log_end(void)
 {
-	if (log_json && event_level >= log_threshold)
+	if (event_level >= json_threshold)
 	{
 		json_close(&event_line, '}');
 		buffer_puts(&event_line, "\n");
@@ -105,11 +106,11 @@ log_end(void)
 		if (write(log_fd, event_line.data, event_line.len) < 0)
 			errno = 0;
 	}
-	if (log_progress_line && event_level >= LOG_WARNING && event_message != NULL)
+	if (event_level >= text_threshold && event_message != NULL)
 	{
 		Buffer		text = {0};
 
-		buffer_printf(&text, "\r\033[Kbenchorch-worker: %s%s\n",
+		buffer_printf(&text, "%sbenchorch-worker: %s%s\n", progress_line ? "\r\033[K" : "",
 					  event_level == LOG_WARNING ? "warning: " : "", event_message);
 		log_mask(&text);
 		dprintf(STDERR_FILENO, "%s", text.data);
@@ -140,7 +141,7 @@ log_progress(const char *text)
 	struct winsize window = {0};
 	int			columns;
 
-	if (!log_progress_line)
+	if (!progress_line)
 		return;
 	ioctl(STDERR_FILENO, TIOCGWINSZ, &window);
 	columns = window.ws_col > 1 ? window.ws_col - 1 : 79;

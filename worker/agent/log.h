@@ -14,9 +14,10 @@ typedef enum LogLevel
 } LogLevel;
 
 /*
- * path NULL: JSON lines on standard error, or, where that is a terminal,
- * warnings and errors as text beside the progress line.  quiet: errors only.
- * False, with errno set, where the file cannot be opened.
+ * Events go to the file as JSON lines, without one (path NULL) to standard
+ * error.  Where that is a terminal it shows a progress line instead, and
+ * warnings and errors as text; beside a file, errors.  quiet: errors only on
+ * standard error.  False, with errno set, where the file cannot be opened.
  */
 extern bool log_open(const char *path, bool quiet);
 extern void log_close(void);

@@ -347,6 +347,7 @@ run_finish(Run *run)
 	}
 	run->ended_at = wall_clock();
 	log_mask(&run->log);
+	log_mask(&run->message);
 	write_details(run, bytes_dropped);
 }
 

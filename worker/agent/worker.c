@@ -42,7 +42,8 @@ static bool holds_unknown;		/* claims that we do not know may be ours */
 
 static Batch batch;
 static Run run;
-static bool running;			/* run has a process */
+static bool busy;				/* a config is started and not yet handed in */
+static bool running;			/* and run has a process */
 
 static bool stop_seen;			/* what waits has been handed back */
 static Timer grace_timer;
@@ -71,10 +72,10 @@ grace_over(void *context)
 void
 worker_on_stop(int count)
 {
-	double		grace = count == 1 && running ? setup.options->grace : 0;
+	double		grace = count == 1 && busy ? setup.options->grace : 0;
 
 	if (grace > 0)
-		log_message(LOG_INFO, "stop", "stopping; what runs has %g s to end", grace);
+		log_message(LOG_INFO, "stop", "stopping; what is under way has %g s to end", grace);
 	else
 		log_message(LOG_INFO, "stop", "stopping");
 	database_set_limit(events_now() + grace + HAND_BACK_SECONDS);
@@ -366,11 +367,14 @@ run_config(Config *config)
 		}
 		return;
 	}
+	if (stopping())
+		return;
 	event = log_begin(LOG_INFO, "run_start", NULL);
 	json_string(event, "config_id", config->config_id);
 	json_string(event, "framework", config->framework);
 	log_end();
 
+	busy = true;
 	running = run_start(&run, config, &setup.run_settings);
 	next_progress = 0;
 	while (running && !process_done(&run.process))
@@ -382,6 +386,7 @@ run_config(Config *config)
 	if (!config->dropped && !(stopping() && run.process.stop == PROCESS_KILLED))
 		hand_in();
 	run_free(&run);
+	busy = false;
 }
 
 static void
@@ -398,6 +403,18 @@ run_batch(void)
 
 /* --------------------------------------------------------------- the loop */
 
+/* Hands back everything; only while nothing runs and nothing waits. */
+static void
+release_all(const char *outcome)
+{
+	DatabaseStatus status = call_release(id, outcome);
+
+	holds_unknown = status != DATABASE_OK;
+	if (holds_unknown)
+		log_message(LOG_ERROR, "release_failed", "could not hand back what this worker holds; its lease will run out: %s",
+					database_message());
+}
+
 /* Claims a batch; 0, or the exit code. */
 static int
 claim(void)
@@ -409,11 +426,18 @@ claim(void)
 	{
 		DatabaseStatus status = call_claim(options->batch_size, options->priority_threshold, id, options->model, &batch);
 
-		if (database_interrupted())
-			holds_unknown = true;
-		if (status == DATABASE_OK || stopping())
+		if (status == DATABASE_OK && !database_interrupted())
 			return 0;
+		/* a claim may have been made whose answer was lost: start afresh */
+		holds_unknown |= database_interrupted();
 		batch_free(&batch);
+		if (stopping())
+			return 0;
+		if (status == DATABASE_OK)
+		{
+			release_all("preempted");
+			continue;
+		}
 		/* the worker's row is gone: the database is another, or a restored one */
 		if (status == DATABASE_REFUSED && strcmp(database_sqlstate(), "42704") == 0 && !registered_again && register_again() == 0)
 		{
@@ -422,18 +446,6 @@ claim(void)
 		}
 		return failure(status, "could not claim");
 	}
-}
-
-/* Hands back everything; only while nothing runs and nothing waits. */
-static void
-release_all(const char *outcome)
-{
-	DatabaseStatus status = call_release(id, outcome);
-
-	holds_unknown = status != DATABASE_OK;
-	if (holds_unknown)
-		log_message(LOG_ERROR, "release_failed", "could not hand back what this worker holds; its lease will run out: %s",
-					database_message());
 }
 
 /* Whether --until-settled has come to its end; *code is an exit code where asking failed. */
