@@ -223,3 +223,4 @@ UPDATE benchorch.worker_leases SET expires_at = now() - interval '1 minute';
 SELECT count(*) FROM benchorch.claim_batch(100, 100000, (SELECT id FROM benchorch.workers WHERE name = 'fair1'));
 SELECT * FROM benchorch.check_invariants();
 DROP EXTENSION benchorch CASCADE;
+CREATE EXTENSION benchorch;

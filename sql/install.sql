@@ -123,4 +123,5 @@ SELECT created FROM benchorch.populate_matrix('00000000-0000-0000-0000-000000000
 -- in the same session too: prepared plans do not remember the old tables
 SELECT count(*) FROM benchorch.claim_batch(3);
 SELECT * FROM benchorch.check_invariants();
-DROP EXTENSION benchorch;
+DROP EXTENSION benchorch CASCADE;
+CREATE EXTENSION benchorch;

@@ -171,3 +171,4 @@ DELETE FROM benchorch.templates;
 SELECT pg_temp.refusal($$SELECT benchorch.populate_matrix('00000000-0000-0000-0000-000000000012')$$);
 SELECT * FROM benchorch.check_invariants();
 DROP EXTENSION benchorch CASCADE;
+CREATE EXTENSION benchorch;

@@ -44,7 +44,6 @@ SELECT benchorch.cancel(:m);
 SELECT * FROM state;
 SELECT DISTINCT pg_temp.refusal(format('SELECT benchorch.complete(%s, %s, %L)', config_id, claim_id, '{}')) FROM held WHERE n > 2;
 SELECT count(*) FROM benchorch.claim_batch(model_version_id => :m);
-SELECT count(*) AS claims_left FROM benchorch.claims;
 SELECT * FROM benchorch.check_invariants();
 
 -- retry_failed: by outcome, or all that failed or was cancelled; what has completed stays
@@ -191,3 +190,4 @@ SELECT pg_temp.refusal('SELECT benchorch.schedule_maintenance(NULL)');
 SELECT pg_temp.refusal('SELECT benchorch.schedule_maintenance(timeout_minutes => -1)');
 SELECT pg_temp.refusal('SELECT benchorch.unschedule_maintenance()');
 DROP EXTENSION benchorch CASCADE;
+CREATE EXTENSION benchorch;

@@ -89,3 +89,4 @@ BEGIN; INSERT INTO benchorch.attempts (config_id, claim_id, attempt, outcome, bl
 BEGIN; SELECT benchorch.cancel(:one); DELETE FROM benchorch.endgames; SELECT DISTINCT invariant, problem FROM benchorch.check_invariants(); ROLLBACK;
 SELECT * FROM benchorch.check_invariants();
 DROP EXTENSION benchorch CASCADE;
+CREATE EXTENSION benchorch;

@@ -150,3 +150,4 @@ SELECT status, array_agg(batch_size ORDER BY batch_size) AS batch_sizes, min(err
 SELECT outcome, blamed, attempt FROM benchorch.attempts a WHERE outcome = 'lost' AND config_id = (SELECT id FROM benchorch.benchmark_configs WHERE status = 'failed') ORDER BY id DESC LIMIT 4;
 SELECT * FROM benchorch.check_invariants();
 DROP EXTENSION benchorch CASCADE;
+CREATE EXTENSION benchorch;

@@ -219,3 +219,4 @@ UPDATE benchorch.worker_leases SET expires_at = now() - interval '1 minute' WHER
 SELECT count(*) AS alone FROM benchorch.claim_batch(1, worker_id => :'b');
 SELECT * FROM benchorch.check_invariants();
 DROP EXTENSION benchorch CASCADE;
+CREATE EXTENSION benchorch;

@@ -366,6 +366,18 @@ benchorch_normalize(const Adapter *adapter, Jsonb *raw, Metrics *metrics)
 	MemoryContextDelete(context);
 }
 
+/* A metric as its column has it; false where it is NULL. */
+bool
+benchorch_metric_datum(const Metrics *metrics, Metric metric, Datum *datum)
+{
+	double		value = metrics->values[metric];
+
+	if (isnan(value))
+		return false;
+	*datum = is_integer(metric) ? Int64GetDatum((int64) value) : Float8GetDatum(value);
+	return true;
+}
+
 /* normalize(adapter text, raw jsonb): the metrics in their order, method, flags */
 Datum
 benchorch_normalize_sql(PG_FUNCTION_ARGS)
@@ -395,13 +407,8 @@ benchorch_normalize_sql(PG_FUNCTION_ARGS)
 	benchorch_normalize(adapter, PG_GETARG_JSONB_P(1), &metrics);
 	for (int i = 0; i < METRICS; i++)
 	{
-		nulls[i] = isnan(metrics.values[i]);
-		if (nulls[i])
-			values[i] = (Datum) 0;
-		else if (is_integer(i))
-			values[i] = Int64GetDatum((int64) metrics.values[i]);
-		else
-			values[i] = Float8GetDatum(metrics.values[i]);
+		values[i] = (Datum) 0;
+		nulls[i] = !benchorch_metric_datum(&metrics, i, &values[i]);
 	}
 	values[METRICS] = metrics.method;
 	values[METRICS + 1] = metrics.flags;

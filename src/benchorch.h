@@ -2,8 +2,8 @@
  * What crosses the files of the extension, grouped by the file that defines
  * it.  A file calls only what lies below it:
  *
- *   claim -> take, recovery, results, update, operators, direct
- *     -> status, matrix  ->  ready, progress  ->  plans, words
+ *   claim -> take, recovery    operators -> update    results    direct
+ *     -> attempts -> status, matrix -> ready, progress -> plans, words
  *
  * Every function here that takes or changes rows runs inside SPI: the SQL
  * callable functions connect, the rest is called while connected.
@@ -138,14 +138,6 @@ extern bool benchorch_lock_config(int64 config_id, Config *config);
 
 extern bool benchorch_may_follow(ConfigStatus from, ConfigStatus to);
 
-/*
- * A status update by its rules.  claim_id 0: unfenced.  Returns the status
- * that the config has now; *sqlstate is 0, or what was wrong (BO001, BO002,
- * 42704), and then nothing was changed.
- */
-extern ConfigStatus benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, int64 claim_id,
-											Outcome outcome, int *sqlstate);
-
 /* Settles a config whose row is locked: failed, skipped or cancelled. */
 extern void benchorch_settle(const Config *config, ConfigStatus status, const char *message, int64 witness_id);
 
@@ -162,6 +154,15 @@ extern void benchorch_forget_delay(int64 config_id);
 extern void benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int n, bool *done);
 
 /*
+ * running -> pending for a config whose row is locked: ready at once, or after
+ * a delay in seconds.  avoid_worker may be NULL.
+ */
+extern void benchorch_put_back(const Config *config, bool counted, const char *message, double delay,
+							   const pg_uuid_t *avoid_worker);
+
+/* ------------------------------------------------------------- in attempts.c */
+
+/*
  * The current claim of a config has ended badly: applies the retry policy of
  * the outcome (pending again, now or later, or failed) and writes the attempt
  * row.  Where the claim is no longer current it changes nothing and returns
@@ -172,17 +173,20 @@ extern bool benchorch_end_attempt(int64 config_id, int64 claim_id, Outcome outco
 								  const char *message, Datum log, Datum details, ConfigStatus *status);
 
 /*
- * running -> pending for a config whose row is locked: ready at once, or after
- * a delay in seconds.  avoid_worker may be NULL.
- */
-extern void benchorch_put_back(const Config *config, bool counted, const char *message, double delay,
-							   const pg_uuid_t *avoid_worker);
-
-/*
  * What an earlier benchorch_end_attempt answered for the same claim: false
  * where there was none.
  */
 extern bool benchorch_ended_attempt(int64 config_id, int64 claim_id, ConfigStatus *status);
+
+/* --------------------------------------------------------------- in update.c */
+
+/*
+ * A status update by its rules.  claim_id 0: unfenced.  Returns the status
+ * that the config has now; *sqlstate is 0, or what was wrong (BO001, BO002,
+ * 42704), and then nothing was changed.
+ */
+extern ConfigStatus benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, int64 claim_id,
+											Outcome outcome, int *sqlstate);
 
 /* ----------------------------------------------------------------- in take.c */
 
@@ -292,5 +296,7 @@ extern Adapter *benchorch_load_adapter(const char *name);
 extern char *benchorch_guess_adapter(Jsonb *raw);
 /* Without an adapter (NULL) there is no metric. */
 extern void benchorch_normalize(const Adapter *adapter, Jsonb *raw, Metrics *metrics);
+/* A metric as its column has it; false where it is NULL. */
+extern bool benchorch_metric_datum(const Metrics *metrics, Metric metric, Datum *datum);
 
 #endif							/* BENCHORCH_H */

@@ -343,7 +343,7 @@ DECLARE
 	framework_id int;
 	slot int;
 	worker uuid;
-	lease interval := COALESCE(NULLIF(pg_catalog.current_setting('benchorch.lease', true), ''), '60')::interval;
+	lease interval := pg_catalog.make_interval(secs => benchorch.lease_seconds());
 BEGIN
 	PERFORM benchorch.require_arguments('name', register_worker.name, 'hardware', register_worker.hardware,
 		'frameworks', pg_catalog.array_to_string(register_worker.frameworks, ',', '?'), 'details', register_worker.details::text);

@@ -101,7 +101,10 @@ CREATE VIEW benchorch.leaderboard AS
 COMMENT ON VIEW benchorch.leaderboard IS
 	'The rankings with names, in order; spread is the standard deviation of the cell''s repeats, method the tags that its rivals share';
 
-/* Makes the statistics of a model's cells anew. */
+/*
+ * Makes the statistics of a model's cells anew.  No nested loops: how many
+ * rows a step gives is anybody's guess, and a wrong one would cost their square.
+ */
 CREATE FUNCTION benchorch.make_cell_statistics(model_version_id uuid) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -109,6 +112,7 @@ SET enable_seqscan = on
 SET enable_bitmapscan = on
 SET enable_hashjoin = on
 SET enable_mergejoin = on
+SET enable_nestloop = off
 SET jit = off
 AS $$
 	DELETE FROM benchorch.cell_statistics AS s WHERE s.model_version_id = $1;
@@ -121,7 +125,7 @@ AS $$
 			r.energy_j / nullif(r.output_tokens, 0) AS energy_j_per_output_token, r.noise_rel
 		FROM benchorch.benchmark_configs AS c
 		JOIN benchorch.benchmark_results AS r ON r.config_id = c.id AND r.claim_id = c.claim_id
-		WHERE c.model_version_id = $1 AND c.status = 'completed' AND r.accepted AND r.flags = '{}'
+		WHERE c.model_version_id = $1 AND r.model_version_id = $1 AND c.status = 'completed' AND r.accepted AND r.flags = '{}'
 		UNION ALL
 		SELECT c.id, c.hardware_config_id, c.framework_id, c.workload_type, c.batch_size, c.sequence_length,
 			c.params - 'repeat', c.gpus, r.method, r.output_tokens_per_s, r.ttft_p50_ms, r.ttft_mean_ms, r.tpot_p50_ms,
@@ -130,7 +134,7 @@ AS $$
 			r.energy_j / nullif(r.output_tokens, 0), r.noise_rel
 		FROM benchorch.archived_configs AS c
 		JOIN benchorch.archived_results AS r ON r.config_id = c.id AND r.claim_id = c.claim_id
-		WHERE c.model_version_id = $1 AND c.status = 'completed' AND r.accepted AND r.flags = '{}'
+		WHERE c.model_version_id = $1 AND r.model_version_id = $1 AND c.status = 'completed' AND r.accepted AND r.flags = '{}'
 	), cell AS MATERIALIZED (
 		SELECT *, min(id) OVER same AS config_id, count(*) OVER same AS n FROM result
 		WINDOW same AS (PARTITION BY hardware_config_id, framework_id, workload_type, batch_size, sequence_length, params,

@@ -29,17 +29,13 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/float.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(benchorch_hand_in);
 PG_FUNCTION_INFO_V1(benchorch_hand_in_many);
 PG_FUNCTION_INFO_V1(benchorch_complete);
 PG_FUNCTION_INFO_V1(benchorch_complete_many);
-
-/* Results are inserted in statements of about this size: an array is limited to 1 GB. */
-#define INSERT_BYTES	(64 * 1024 * 1024)
+PG_FUNCTION_INFO_V1(benchorch_given_results);
 
 /* One result or failure on its way in, and the answer to it. */
 typedef struct HandIn
@@ -73,18 +69,6 @@ typedef struct HandIn
 } HandIn;
 
 /* ------------------------------------------------------------------- arrays */
-
-/* Values of which those that are 0 are NULL. */
-static Datum
-nullable_array(Datum *values, int n, Oid type, int length, char align)
-{
-	bool	   *nulls = palloc(sizeof(bool) * n);
-	int			bound = 1;
-
-	for (int i = 0; i < n; i++)
-		nulls[i] = values[i] == (Datum) 0;
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &bound, type, length, false, align));
-}
 
 /* The elements of an array argument, NULLs as 0; n of them, as there are config_ids. */
 static Datum *
@@ -212,159 +196,133 @@ normalize_items(HandIn *items, int n)
 
 #define METRIC(number, name) #name ", "
 #define METRIC_COLUMNS BENCHORCH_METRICS(METRIC)
-#define METRIC_VALUE(number, name) "nullif(m[o + " #number "], 'NaN'), "
-#define METRIC_VALUES BENCHORCH_METRICS(METRIC_VALUE)
 
-/*
- * The metrics of all rows stand in one array, NaN for NULL: an array without
- * NULLs is subscripted without walking over it.
- */
 static Statement insert_results = {
 	.sql = "INSERT INTO benchorch.benchmark_results (" METRIC_COLUMNS
 	" config_id, claim_id, accepted, model_version_id, worker_id, adapter, method, flags, parsed, raw, log, environment)"
-	" SELECT " METRIC_VALUES
-	" config_id, claim_id, $3, model_version_id, worker_id, adapter, method::text[], flags, parsed, raw, log,"
+	" SELECT " METRIC_COLUMNS
+	" config_id, claim_id, accepted, model_version_id, worker_id, adapter, method, flags, parsed, raw, log,"
 	" CASE WHEN details IS NULL THEN environment"
 	"  WHEN pg_catalog.jsonb_typeof(details -> 'environment') IS DISTINCT FROM 'object'"
 	"  THEN pg_catalog.jsonb_build_object('details', details)"
 	"  WHEN details - 'environment' = '{}' THEN details -> 'environment'"
 	"  ELSE (details -> 'environment') || pg_catalog.jsonb_build_object('details', details - 'environment') END"
-	" FROM (SELECT r.*, $4 AS m, (r.i::int4 - 1) * $5 + 1 AS o FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2),"
-	" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10),"
-	" pg_catalog.unnest($11), pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15))"
-	" WITH ORDINALITY AS r (config_id, claim_id, model_version_id, worker_id, adapter, method, flags, parsed, raw, log,"
-	" environment, details, i)) r"
+	" FROM benchorch.given_results()"
 	" ON CONFLICT (config_id, claim_id) DO NOTHING RETURNING config_id, claim_id, id",
-	.nargs = 15,
-	.types = {INT8ARRAYOID, INT8ARRAYOID, BOOLOID, FLOAT8ARRAYOID, INT4OID, UUIDARRAYOID, UUIDARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID, JSONBARRAYOID, JSONBARRAYOID, BYTEAARRAYOID, BYTEAARRAYOID, JSONBARRAYOID, JSONBARRAYOID}
 };
 
-static Size
-item_size(const HandIn *item)
+/* What given_results() gives: the results that store() is storing, NULL outside of it. */
+typedef struct GivenResults
 {
-	return (item->parsed ? VARSIZE(item->parsed) : 0) +
-		(item->raw ? VARSIZE_ANY(DatumGetPointer(item->raw)) : 0) +
-		(item->log ? VARSIZE_ANY(DatumGetPointer(item->log)) : 0) +
-		(item->details ? VARSIZE_ANY(DatumGetPointer(item->details)) : 0) +
-		(item->environment ? VARSIZE_ANY(DatumGetPointer(item->environment)) : 0);
-}
+	HandIn	  **items;
+	int			n;
+	bool		accepted;
+} GivenResults;
 
-/* Stores n results; those whose pair has one already are left without result_id. */
-static void
-insert_items(HandIn **items, int n, bool accepted)
+static GivenResults *given = NULL;
+
+/*
+ * given_results() -> rows of the type given_result.  So a statement takes any
+ * number of results of any size as they are; as parameters they would be a
+ * dozen arrays, limited to 1 GB each.
+ */
+Datum
+benchorch_given_results(PG_FUNCTION_ARGS)
 {
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	enum
 	{
-		COLUMN_MODEL, COLUMN_WORKER, COLUMN_ADAPTER, COLUMN_METHOD, COLUMN_FLAGS, COLUMN_PARSED, COLUMN_RAW,
-		COLUMN_LOG, COLUMN_ENVIRONMENT, COLUMN_DETAILS,
-		COLUMNS
+		/* after the metrics, as in the type */
+		GIVEN_CONFIG = METRICS, GIVEN_CLAIM, GIVEN_ACCEPTED, GIVEN_MODEL, GIVEN_WORKER, GIVEN_ADAPTER, GIVEN_METHOD,
+		GIVEN_FLAGS, GIVEN_PARSED, GIVEN_RAW, GIVEN_LOG, GIVEN_ENVIRONMENT, GIVEN_DETAILS,
+		GIVEN_COLUMNS
 	};
-	static const struct
-	{
-		Oid			type;
-		int			length;
-		char		align;
-	}			columns[COLUMNS] = {
-		[COLUMN_MODEL] = {UUIDOID, UUID_LEN, TYPALIGN_CHAR},
-		[COLUMN_WORKER] = {UUIDOID, UUID_LEN, TYPALIGN_CHAR},
-		[COLUMN_ADAPTER] = {TEXTOID, -1, TYPALIGN_INT},
-		[COLUMN_METHOD] = {TEXTOID, -1, TYPALIGN_INT},
-		[COLUMN_FLAGS] = {JSONBOID, -1, TYPALIGN_INT},
-		[COLUMN_PARSED] = {JSONBOID, -1, TYPALIGN_INT},
-		[COLUMN_RAW] = {BYTEAOID, -1, TYPALIGN_INT},
-		[COLUMN_LOG] = {BYTEAOID, -1, TYPALIGN_INT},
-		[COLUMN_ENVIRONMENT] = {JSONBOID, -1, TYPALIGN_INT},
-		[COLUMN_DETAILS] = {JSONBOID, -1, TYPALIGN_INT},
-	};
-	int64	   *config_ids = palloc(sizeof(int64) * n);
-	int64	   *claim_ids = palloc(sizeof(int64) * n);
-	Datum	   *metrics = palloc(sizeof(Datum) * n * METRICS);
-	Datum	   *data[COLUMNS];
-	Datum		values[5 + COLUMNS];
-	uint64		stored;
-	int			next = 0;
 
-	for (int column = 0; column < COLUMNS; column++)
-		data[column] = palloc0(sizeof(Datum) * n);
-	for (int i = 0; i < n; i++)
+	InitMaterializedSRF(fcinfo, 0);
+	if (rsinfo->setDesc->natts != GIVEN_COLUMNS)
+		elog(ERROR, "type benchorch.given_result must have %d columns", GIVEN_COLUMNS);
+	for (int i = 0; given && i < given->n; i++)
 	{
-		HandIn	   *item = items[i];
+		HandIn	   *item = given->items[i];
+		Datum		values[GIVEN_COLUMNS] = {0};
+		bool		nulls[GIVEN_COLUMNS];
 
-		config_ids[i] = item->config_id;
-		claim_ids[i] = item->claim_id;
-		data[COLUMN_MODEL][i] = item->exists ? UUIDPGetDatum(&item->model_version_id) : (Datum) 0;
-		data[COLUMN_WORKER][i] = item->has_worker ? UUIDPGetDatum(&item->worker_id) : (Datum) 0;
-		data[COLUMN_ADAPTER][i] = item->adapter ? CStringGetTextDatum(item->adapter) : (Datum) 0;
 		if (item->parsed)
 		{
-			data[COLUMN_METHOD][i] = CStringGetTextDatum(OidOutputFunctionCall(F_ARRAY_OUT, item->metrics.method));
-			data[COLUMN_FLAGS][i] = item->metrics.flags;
-			data[COLUMN_PARSED][i] = JsonbPGetDatum(item->parsed);
+			for (int metric = 0; metric < METRICS; metric++)
+				nulls[metric] = !benchorch_metric_datum(&item->metrics, metric, &values[metric]);
+			values[GIVEN_METHOD] = item->metrics.method;
+			values[GIVEN_FLAGS] = item->metrics.flags;
 		}
 		else
 		{
-			data[COLUMN_METHOD][i] = CStringGetTextDatum("{}");
-			data[COLUMN_FLAGS][i] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"bad_output\": {}}"));
+			for (int metric = 0; metric < METRICS; metric++)
+				nulls[metric] = true;
+			values[GIVEN_METHOD] = PointerGetDatum(construct_empty_array(TEXTOID));
+			values[GIVEN_FLAGS] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"bad_output\": {}}"));
 		}
-		for (int metric = 0; metric < METRICS; metric++)
-			metrics[i * METRICS + metric] = Float8GetDatum(item->parsed ? item->metrics.values[metric] : get_float8_nan());
-		data[COLUMN_RAW][i] = item->raw;
-		data[COLUMN_LOG][i] = item->log;
-		data[COLUMN_ENVIRONMENT][i] = item->environment;
-		data[COLUMN_DETAILS][i] = item->details;
+		values[GIVEN_MODEL] = item->exists ? UUIDPGetDatum(&item->model_version_id) : (Datum) 0;
+		values[GIVEN_WORKER] = item->has_worker ? UUIDPGetDatum(&item->worker_id) : (Datum) 0;
+		values[GIVEN_ADAPTER] = item->adapter ? CStringGetTextDatum(item->adapter) : (Datum) 0;
+		values[GIVEN_PARSED] = item->parsed ? JsonbPGetDatum(item->parsed) : (Datum) 0;
+		values[GIVEN_RAW] = item->raw;
+		values[GIVEN_LOG] = item->log;
+		values[GIVEN_ENVIRONMENT] = item->environment;
+		values[GIVEN_DETAILS] = item->details;
+		for (int column = METRICS; column < GIVEN_COLUMNS; column++)
+			nulls[column] = values[column] == (Datum) 0;
+		values[GIVEN_CONFIG] = Int64GetDatum(item->config_id);
+		values[GIVEN_CLAIM] = Int64GetDatum(item->claim_id);
+		values[GIVEN_ACCEPTED] = BoolGetDatum(given->accepted);
+		nulls[GIVEN_CONFIG] = nulls[GIVEN_CLAIM] = nulls[GIVEN_ACCEPTED] = false;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
-	values[0] = benchorch_int64_array(config_ids, n);
-	values[1] = benchorch_int64_array(claim_ids, n);
-	values[2] = BoolGetDatum(accepted);
-	values[3] = PointerGetDatum(construct_array(metrics, n * METRICS, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL,
-												TYPALIGN_DOUBLE));
-	values[4] = Int32GetDatum(METRICS);
-	for (int column = 0; column < COLUMNS; column++)
-		values[5 + column] = nullable_array(data[column], n, columns[column].type, columns[column].length,
-											columns[column].align);
-	stored = benchorch_run(&insert_results, values, NULL);
+	return (Datum) 0;
+}
 
-	/* rows come back in the order of the arrays, without those that were there */
+/*
+ * Stores the results that "wanted" picks, in the order of the configs; those
+ * whose pair has one already are left without an answer.
+ */
+static void
+store(HandIn *items, const int *order, int n, bool (*wanted) (const HandIn *), bool accepted)
+{
+	GivenResults results = {.items = palloc(sizeof(HandIn *) * n), .accepted = accepted};
+	GivenResults *outer = given;
+	uint64		stored = 0;
+	int			next = 0;
+
+	for (int i = 0; i < n; i++)
+		if (wanted(&items[order[i]]))
+			results.items[results.n++] = &items[order[i]];
+	if (results.n == 0)
+		return;
+	PG_TRY();
+	{
+		given = &results;
+		stored = benchorch_run(&insert_results, NULL, NULL);
+	}
+	PG_FINALLY();
+	{
+		given = outer;
+	}
+	PG_END_TRY();
+
+	/* rows come back in the order given, without those that were there */
 	for (uint64 row = 0; row < stored; row++)
 	{
 		int64		config_id = benchorch_column_int64(row, 1);
 		int64		claim_id = benchorch_column_int64(row, 2);
+		HandIn	   *item;
 
-		while (next < n && (items[next]->config_id != config_id || items[next]->claim_id != claim_id))
+		while (next < results.n && (results.items[next]->config_id != config_id || results.items[next]->claim_id != claim_id))
 			next++;
-		if (next == n)
+		if (next == results.n)
 			elog(ERROR, "stored results came back in another order");
-		items[next]->result_id = benchorch_column_int64(row, 3);
-		items[next]->current = accepted;
-		items[next++]->answered = true;
-	}
-}
-
-/* Stores what "wanted" picks, in the order of the configs, in slices. */
-static void
-store(HandIn *items, const int *order, int n, bool (*wanted) (const HandIn *), bool accepted)
-{
-	HandIn	  **slice = palloc(sizeof(HandIn *) * n);
-	Size		size = 0;
-	int			count = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		HandIn	   *item = &items[order[i]];
-
-		if (wanted(item))
-		{
-			slice[count++] = item;
-			size += item_size(item);
-		}
-		if (count > 0 && (size > INSERT_BYTES || count == 1000 || i == n - 1))
-		{
-			insert_items(slice, count, accepted);
-			count = 0;
-			size = 0;
-			CHECK_FOR_INTERRUPTS();
-		}
+		item = results.items[next++];
+		item->result_id = benchorch_column_int64(row, 3);
+		item->current = accepted;
+		item->answered = true;
 	}
 }
 

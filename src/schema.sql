@@ -280,6 +280,13 @@ CREATE TABLE benchorch.worker_leases
 COMMENT ON TABLE benchorch.worker_leases IS 'Until when each worker''s claims hold, extended by heartbeat; in no index (passing)';
 COMMENT ON COLUMN benchorch.worker_leases.lane_id IS 'the lane that its engine is warm for';
 
+CREATE TABLE benchorch.worker_failures
+(
+	worker_id		uuid PRIMARY KEY,
+	config_ids		bigint[] NOT NULL
+);
+COMMENT ON TABLE benchorch.worker_failures IS 'Configs that have failed on a worker in a row, the last last; a success takes the row away (passing)';
+
 CREATE TABLE benchorch.live_logs
 (
 	worker_id		uuid PRIMARY KEY,

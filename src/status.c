@@ -16,11 +16,12 @@
  *
  * Who makes which arrow, and nobody else does:
  *
- *   pending -> running                     claim.c      (benchorch_claim_batch)
+ *   pending -> running                     take.c       (benchorch_take)
  *   running -> completed                   status.c     (benchorch_complete_configs)
- *   running -> pending or failed           status.c     (benchorch_end_attempt)
- *   running, pending -> skipped, cancelled status.c     (settle)
- *   settled -> pending                     status.c     (benchorch_reopen)
+ *   running -> pending                     status.c     (benchorch_put_back)
+ *   running, pending -> failed, skipped,
+ *                       cancelled          status.c     (benchorch_settle)
+ *   settled -> pending                     operators.c  (benchorch_retry_failed)
  *
  * Rules.  A transition locks the config's row first and looks at it then;
  * calls that touch many configs lock them in id order.  The claim_id of a
@@ -33,7 +34,6 @@
 #include "benchorch.h"
 
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 
@@ -114,6 +114,14 @@ benchorch_forget_delay(int64 config_id)
 {
 	benchorch_run(&delete_delayed, (Datum[]) {Int64GetDatum(config_id)}, NULL);
 }
+
+/* A success ends a worker's row of failures (attempts.c). */
+static Statement forget_failures = {
+	.sql = "DELETE FROM benchorch.worker_failures f USING benchorch.claims l"
+	" WHERE l.claim_id = $1 AND f.worker_id = l.worker_id",
+	.nargs = 1,
+	.types = {INT8OID}
+};
 
 /* n of the claim's configs have left it in this call. */
 void
@@ -236,6 +244,7 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 	{
 		for (end = start + 1; end < unique && pairs[end].claim_id == pairs[start].claim_id; end++)
 			;
+		benchorch_run(&forget_failures, (Datum[]) {Int64GetDatum(pairs[start].claim_id)}, NULL);
 		benchorch_leave_claim(pairs[start].claim_id, end - start);
 	}
 	qsort(pairs, unique, sizeof(Pair), by_model);
@@ -282,48 +291,7 @@ benchorch_settle(const Config *config, ConfigStatus status, const char *message,
 	benchorch_check_endgame(&config->model_version_id);
 }
 
-/* -------------------------------------------- running -> pending again, or failed */
-
-/* What becomes of a config by the outcome of its attempt. */
-typedef struct Policy
-{
-	const char *limit;			/* member of the template's limits; NULL: there is none */
-	int			retries;		/* by default; -1: any number */
-	bool		blamed;			/* counts towards the limit */
-	bool		delayed;		/* waits before it is ready again */
-	bool		counted;		/* counts in retry_count */
-	bool		elsewhere;		/* not to the same worker, where there is another */
-} Policy;
-
-static const Policy policies[OUTCOMES] = {
-	[OUTCOME_NONE] = {"crash_retries", 4, true, true, true, true},
-	[OUTCOME_CRASH] = {"crash_retries", 4, true, true, true, true},
-	[OUTCOME_TIMEOUT] = {"timeout_retries", 1, true, false, true, false},
-	[OUTCOME_BAD_OUTPUT] = {"bad_output_retries", 1, true, false, true, false},
-	[OUTCOME_GPU_OOM] = {NULL, 0, true, false, true, false},
-	[OUTCOME_HOST_OOM] = {NULL, 0, true, false, true, false},
-	[OUTCOME_UNSUPPORTED] = {NULL, 0, true, false, true, false},
-	[OUTCOME_BAD_CONFIG] = {NULL, 0, true, false, true, false},
-	[OUTCOME_GPU_FAULT] = {NULL, -1, false, false, true, true},
-	[OUTCOME_NODE_FAULT] = {NULL, -1, false, false, true, true},
-	[OUTCOME_PREEMPTED] = {NULL, -1, false, false, false, false},
-	[OUTCOME_LOST] = {"max_losses", 4, true, false, true, false},
-};
-
-/* A running config and what the policy asks about it. */
-static Statement lock_attempt = {
-	.sql = "SELECT coalesce(c.claim_id, 0), c.status, c.model_version_id, c.run_started, c.framework_id, l.worker_id,"
-	" (SELECT pg_catalog.count(*) FROM benchorch.attempts a WHERE a.config_id = c.id AND a.blamed AND a.outcome = $2),"
-	" (t.spec -> 'limits' ->> $3)::int,"
-	" (SELECT pg_catalog.array_agg(d::float8 ORDER BY n) FROM pg_catalog.jsonb_array_elements_text"
-	"  (coalesce(t.spec -> 'limits' -> 'crash_delays_s', '[15, 30, 60, 120]')) WITH ORDINALITY AS e (d, n))"
-	" FROM benchorch.benchmark_configs c"
-	" LEFT JOIN benchorch.claims l ON l.claim_id = c.claim_id"
-	" LEFT JOIN benchorch.templates t ON t.id = c.template_id"
-	" WHERE c.id = $1 FOR NO KEY UPDATE OF c",
-	.nargs = 3,
-	.types = {INT8OID, TEXTOID, TEXTOID}
-};
+/* ------------------------------------------------------- running -> pending again */
 
 static Statement put_back_config = {
 	.sql = "UPDATE benchorch.benchmark_configs"
@@ -340,130 +308,6 @@ static Statement insert_delayed = {
 	.nargs = 4,
 	.types = {INT8OID, UUIDOID, FLOAT8OID, UUIDOID}
 };
-
-static Statement insert_attempt = {
-	.sql = "INSERT INTO benchorch.attempts (config_id, claim_id, attempt, worker_id, outcome, blamed, status,"
-	" argv, exit_code, signal, claimed_at, message, log, details)"
-	" SELECT c.id, $2, c.attempt, $3, $4, $5, $6,"
-	" CASE WHEN pg_catalog.jsonb_typeof($9 -> 'argv') = 'array' THEN"
-	"  ARRAY(SELECT pg_catalog.jsonb_array_elements_text($9 -> 'argv')) END,"
-	" CASE WHEN pg_catalog.jsonb_typeof($9 -> 'exit_code') = 'number' THEN ($9 -> 'exit_code')::int END,"
-	" CASE WHEN pg_catalog.jsonb_typeof($9 -> 'signal') = 'number' THEN ($9 -> 'signal')::int END,"
-	" c.started_at, $7, $8, $9 FROM benchorch.benchmark_configs c WHERE c.id = $1"
-	" ON CONFLICT (config_id, claim_id) DO NOTHING",
-	.nargs = 9,
-	.types = {INT8OID, INT8OID, UUIDOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, BYTEAOID, JSONBOID}
-};
-
-/* A worker whose node is at fault loses the framework; without one, or with a broken GPU, it is quarantined. */
-static Statement fault_worker = {
-	.sql = "UPDATE benchorch.workers SET framework_ids = pg_catalog.array_remove(framework_ids, $2),"
-	" state = CASE WHEN $2 IS NULL OR pg_catalog.array_remove(framework_ids, $2) = '{}' THEN 'quarantined' ELSE state END,"
-	" reason = $3 WHERE id = $1",
-	.nargs = 3,
-	.types = {UUIDOID, INT4OID, TEXTOID}
-};
-
-static void
-blame_worker(const pg_uuid_t *worker, Outcome outcome, int32 framework_id, const char *message)
-{
-	Datum		values[3];
-
-	values[0] = UUIDPGetDatum(worker);
-	values[1] = Int32GetDatum(framework_id);
-	values[2] = CStringGetTextDatum(psprintf("%s: %s", benchorch_outcome_name(outcome), message ? message : "no message"));
-	benchorch_run(&fault_worker, values, outcome == OUTCOME_GPU_FAULT ? " n " : NULL);
-}
-
-bool
-benchorch_end_attempt(int64 config_id, int64 claim_id, Outcome outcome,
-					  const char *message, Datum log, Datum details, ConfigStatus *status)
-{
-	const Policy *policy = &policies[outcome];
-	Config		config = {.id = config_id};
-	Datum		values[9];
-	char		nulls[10] = "         ";
-	bool		isnull;
-	bool		has_worker;
-	bool		run_started;
-	bool		blamed;
-	pg_uuid_t	worker;
-	int32		framework_id;
-	int64		spent;
-	int			retries;
-	double		delay = 0;
-
-	Assert(outcome != OUTCOME_OK);
-
-	values[0] = Int64GetDatum(config_id);
-	values[1] = CStringGetTextDatum(benchorch_outcome_name(outcome));
-	values[2] = CStringGetTextDatum(policy->limit ? policy->limit : "");
-	if (benchorch_run(&lock_attempt, values, NULL) == 0)
-		return false;
-	config.claim_id = benchorch_column_int64(0, 1);
-	config.status = benchorch_status_from_name(benchorch_column_text(0, 2));
-	config.model_version_id = benchorch_column_uuid(0, 3);
-	if (config.status != CONFIG_RUNNING || config.claim_id != claim_id)
-		return false;
-	run_started = DatumGetBool(benchorch_column(0, 4, &isnull));
-	framework_id = benchorch_column_int32(0, 5);
-	has_worker = (benchorch_column(0, 6, &isnull), !isnull);
-	if (has_worker)
-		worker = benchorch_column_uuid(0, 6);
-	spent = benchorch_column_int64(0, 7);
-	retries = policy->retries;
-	if (benchorch_column(0, 8, &isnull), !isnull)
-		retries = benchorch_column_int32(0, 8);
-
-	/* a loss is blamed only on what had been started; without a worker nobody knows, so on all */
-	blamed = policy->blamed && (outcome != OUTCOME_LOST || run_started || !has_worker);
-	if (blamed)
-		spent++;
-	if (outcome == OUTCOME_LOST)
-		retries--;				/* the limit counts losses, not retries */
-	*status = (retries < 0 && !policy->blamed) || !blamed || spent <= retries ? CONFIG_PENDING : CONFIG_FAILED;
-
-	if (policy->delayed && *status == CONFIG_PENDING)
-	{
-		Datum		array = benchorch_column(0, 9, &isnull);
-
-		if (!isnull)
-		{
-			ArrayType  *delays = DatumGetArrayTypeP(array);
-			int			n = ArrayGetNItems(ARR_NDIM(delays), ARR_DIMS(delays));
-
-			if (n > 0)
-				delay = ((float8 *) ARR_DATA_PTR(delays))[Min(spent, n) - 1];
-		}
-	}
-
-	values[0] = Int64GetDatum(config_id);
-	values[1] = Int64GetDatum(claim_id);
-	values[2] = UUIDPGetDatum(&worker);
-	nulls[2] = has_worker ? ' ' : 'n';
-	values[3] = CStringGetTextDatum(benchorch_outcome_name(outcome));
-	values[4] = BoolGetDatum(blamed);
-	values[5] = CStringGetTextDatum(benchorch_status_name(*status));
-	values[6] = message ? CStringGetTextDatum(message) : (Datum) 0;
-	nulls[6] = message ? ' ' : 'n';
-	values[7] = log;
-	nulls[7] = log ? ' ' : 'n';
-	values[8] = details;
-	nulls[8] = details ? ' ' : 'n';
-	benchorch_run(&insert_attempt, values, nulls);
-
-	if (*status == CONFIG_FAILED)
-		benchorch_settle(&config, CONFIG_FAILED, message ? message : benchorch_outcome_name(outcome), 0);
-	else
-	{
-		bool		avoid = policy->elsewhere && has_worker;
-
-		benchorch_put_back(&config, policy->counted, message, delay, avoid ? &worker : NULL);
-	}
-	if (has_worker && (outcome == OUTCOME_NODE_FAULT || outcome == OUTCOME_GPU_FAULT))
-		blame_worker(&worker, outcome, framework_id, message);
-	return true;
-}
 
 /* A running config, its row locked, is pending again: after a delay in seconds, or at once. */
 void
@@ -491,84 +335,4 @@ benchorch_put_back(const Config *config, bool counted, const char *message, doub
 	nulls[2] = ' ';
 	nulls[3] = avoid_worker ? ' ' : 'n';
 	benchorch_run(&insert_delayed, values, nulls);
-}
-
-static Statement select_attempt = {
-	.sql = "SELECT status FROM benchorch.attempts WHERE config_id = $1 AND claim_id = $2",
-	.nargs = 2,
-	.types = {INT8OID, INT8OID}
-};
-
-bool
-benchorch_ended_attempt(int64 config_id, int64 claim_id, ConfigStatus *status)
-{
-	Datum		values[2] = {Int64GetDatum(config_id), Int64GetDatum(claim_id)};
-
-	if (benchorch_run(&select_attempt, values, NULL) == 0)
-		return false;
-	*status = benchorch_status_from_name(benchorch_column_text(0, 1));
-	return true;
-}
-
-/* ----------------------------------------------------------- update_status */
-
-/*
- * The status update of one config.  claim_id 0: unfenced.  Returns the status
- * that the config has now; *sqlstate is 0, or what was wrong (BO001, BO002,
- * 42704), and then nothing was changed.
- */
-ConfigStatus
-benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, int64 claim_id, Outcome outcome, int *sqlstate)
-{
-	Config		config;
-	ConfigStatus status = to;
-
-	*sqlstate = 0;
-	if (!benchorch_lock_config(config_id, &config))
-	{
-		*sqlstate = claim_id ? ERRCODE_BENCHORCH_STALE_CLAIM : ERRCODE_UNDEFINED_OBJECT;
-		return CONFIG_PENDING;
-	}
-	if (claim_id != 0 && config.claim_id != claim_id)
-	{
-		*sqlstate = ERRCODE_BENCHORCH_STALE_CLAIM;
-		return config.status;
-	}
-	if (config.status == to && to != CONFIG_RUNNING)
-		return to;				/* it is so already */
-	if (claim_id != 0 && config.status != CONFIG_RUNNING)
-	{
-		*sqlstate = ERRCODE_BENCHORCH_STALE_CLAIM;
-		return config.status;
-	}
-	if (!benchorch_may_follow(config.status, to))
-	{
-		*sqlstate = ERRCODE_BENCHORCH_BAD_TRANSITION;
-		return config.status;
-	}
-	switch (to)
-	{
-		case CONFIG_COMPLETED:
-			{
-				bool		done;
-
-				benchorch_complete_configs(&config_id, &config.claim_id, 1, &done);
-				Assert(done);
-				break;
-			}
-		case CONFIG_FAILED:
-			if (outcome == OUTCOME_NONE)
-				outcome = benchorch_outcome_from_message(message);
-			benchorch_end_attempt(config_id, config.claim_id, outcome, message, (Datum) 0, (Datum) 0, &status);
-			break;
-		case CONFIG_PENDING:
-			if (outcome == OUTCOME_NONE)
-				benchorch_put_back(&config, true, message, 0, NULL);
-			else
-				benchorch_end_attempt(config_id, config.claim_id, outcome, message, (Datum) 0, (Datum) 0, &status);
-			break;
-		default:
-			benchorch_settle(&config, to, message, 0);
-	}
-	return status;
 }

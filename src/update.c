@@ -1,6 +1,6 @@
 /*
  * The status calls of workers and scripts: update_status, update_many, start.
- * They check what they are given; status.c makes the transitions.
+ * They check what they are given; status.c and attempts.c make the transitions.
  */
 #include "benchorch.h"
 
@@ -12,6 +12,69 @@
 PG_FUNCTION_INFO_V1(benchorch_update_status);
 PG_FUNCTION_INFO_V1(benchorch_update_many);
 PG_FUNCTION_INFO_V1(benchorch_start);
+
+/* ----------------------------------------------------------- update_status */
+
+/*
+ * The status update of one config.  claim_id 0: unfenced.  Returns the status
+ * that the config has now; *sqlstate is 0, or what was wrong (BO001, BO002,
+ * 42704), and then nothing was changed.
+ */
+ConfigStatus
+benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, int64 claim_id, Outcome outcome, int *sqlstate)
+{
+	Config		config;
+	ConfigStatus status = to;
+
+	*sqlstate = 0;
+	if (!benchorch_lock_config(config_id, &config))
+	{
+		*sqlstate = claim_id ? ERRCODE_BENCHORCH_STALE_CLAIM : ERRCODE_UNDEFINED_OBJECT;
+		return CONFIG_PENDING;
+	}
+	if (claim_id != 0 && config.claim_id != claim_id)
+	{
+		*sqlstate = ERRCODE_BENCHORCH_STALE_CLAIM;
+		return config.status;
+	}
+	if (config.status == to && to != CONFIG_RUNNING)
+		return to;				/* it is so already */
+	if (claim_id != 0 && config.status != CONFIG_RUNNING)
+	{
+		*sqlstate = ERRCODE_BENCHORCH_STALE_CLAIM;
+		return config.status;
+	}
+	if (!benchorch_may_follow(config.status, to))
+	{
+		*sqlstate = ERRCODE_BENCHORCH_BAD_TRANSITION;
+		return config.status;
+	}
+	switch (to)
+	{
+		case CONFIG_COMPLETED:
+			{
+				bool		done;
+
+				benchorch_complete_configs(&config_id, &config.claim_id, 1, &done);
+				Assert(done);
+				break;
+			}
+		case CONFIG_FAILED:
+			if (outcome == OUTCOME_NONE)
+				outcome = benchorch_outcome_from_message(message);
+			benchorch_end_attempt(config_id, config.claim_id, outcome, message, (Datum) 0, (Datum) 0, &status);
+			break;
+		case CONFIG_PENDING:
+			if (outcome == OUTCOME_NONE)
+				benchorch_put_back(&config, true, message, 0, NULL);
+			else
+				benchorch_end_attempt(config_id, config.claim_id, outcome, message, (Datum) 0, (Datum) 0, &status);
+			break;
+		default:
+			benchorch_settle(&config, to, message, 0);
+	}
+	return status;
+}
 
 /* An outcome goes with the status that it explains. */
 static Outcome

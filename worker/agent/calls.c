@@ -32,7 +32,8 @@ call_protocols(const char *frameworks, PGresult **result)
 DatabaseStatus
 call_register(const char *name, const char *hardware, const char *frameworks, const char *details, PGresult **result)
 {
-	const DatabaseParam params[] = {TEXT_PARAM(name), TEXT_PARAM(hardware), TEXT_PARAM(frameworks), TEXT_PARAM(details)};
+	const DatabaseParam params[] = {TEXT_PARAM(name), TEXT_PARAM(hardware), TEXT_PARAM(frameworks),
+									TEXT_PARAM(details)};
 
 	return database_query("SELECT w.id, pg_catalog.date_part('epoch',"
 						  " NULLIF(pg_catalog.current_setting('benchorch.lease', true), '')::interval)"
@@ -45,7 +46,7 @@ call_register(const char *name, const char *hardware, const char *frameworks, co
 static const char *
 column(const PGresult *rows, int row, const char *name)
 {
-	int			number = PQfnumber(rows, name);
+	int number = PQfnumber(rows, name);
 
 	return number < 0 || PQgetisnull(rows, row, number) ? NULL : PQgetvalue(rows, row, number);
 }
@@ -54,20 +55,21 @@ DatabaseStatus
 call_claim(int batch_size, const char *priority_threshold, const char *worker_id, const char *model, Batch *batch)
 {
 	static const char sql[] =
-	"SELECT c.config_id, c.claim_id, c.protocol,"
-	" COALESCE(c.model_source, c.model_name) AS model, c.model_name, c.architecture,"
-	" c.hardware_name AS hardware, c.framework_name AS framework, c.workload_type AS workload,"
-	" c.batch_size, c.sequence_length, c.input_tokens, c.output_tokens, c.gpus,"
-	" pg_catalog.array_to_string(c.command, E'\\x1f', '') AS command,"
-	" (SELECT pg_catalog.string_agg(e.key || E'\\x1e' || e.value, E'\\x1f')"
-	"  FROM benchorch.frameworks AS f, pg_catalog.jsonb_each_text(f.env) AS e WHERE f.id = c.framework_id) AS env,"
-	" (SELECT pg_catalog.string_agg(p.key || E'\\x1e' || p.value, E'\\x1f')"
-	"  FROM pg_catalog.jsonb_each_text(c.params) AS p) AS params,"
-	" pg_catalog.to_jsonb(c) AS json,"
-	" pg_catalog.date_part('epoch', c.deadline) AS deadline"
-	" FROM " UNFLUSHED "benchorch.claim_batch($1, COALESCE($2::int, 1000), $3, $4) AS c";
-	char	   *size = xprintf("%d", batch_size);
-	const DatabaseParam params[] = {TEXT_PARAM(size), TEXT_PARAM(priority_threshold), TEXT_PARAM(worker_id), TEXT_PARAM(model)};
+		"SELECT c.config_id, c.claim_id, c.protocol,"
+		" COALESCE(c.model_source, c.model_name) AS model, c.model_name, c.architecture,"
+		" c.hardware_name AS hardware, c.framework_name AS framework, c.workload_type AS workload,"
+		" c.batch_size, c.sequence_length, c.input_tokens, c.output_tokens, c.gpus,"
+		" pg_catalog.array_to_string(c.command, E'\\x1f', '') AS command,"
+		" (SELECT pg_catalog.string_agg(e.key || E'\\x1e' || e.value, E'\\x1f')"
+		"  FROM benchorch.frameworks AS f, pg_catalog.jsonb_each_text(f.env) AS e WHERE f.id = c.framework_id) AS env,"
+		" (SELECT pg_catalog.string_agg(p.key || E'\\x1e' || p.value, E'\\x1f')"
+		"  FROM pg_catalog.jsonb_each_text(c.params) AS p) AS params,"
+		" pg_catalog.to_jsonb(c) AS json,"
+		" pg_catalog.date_part('epoch', c.deadline) AS deadline"
+		" FROM " UNFLUSHED "benchorch.claim_batch($1, COALESCE($2::int, 1000), $3, $4) AS c";
+	char *size = xprintf("%d", batch_size);
+	const DatabaseParam params[] = {TEXT_PARAM(size), TEXT_PARAM(priority_threshold), TEXT_PARAM(worker_id),
+									TEXT_PARAM(model)};
 	DatabaseStatus status = database_query(sql, 4, params, &batch->rows);
 
 	free(size);
@@ -114,24 +116,24 @@ DatabaseStatus
 call_start(const Config *config)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(config->config_id), TEXT_PARAM(config->claim_id)};
-	PGresult   *result;
-	DatabaseStatus status = database_query("SELECT FROM " UNFLUSHED "benchorch.start($1, $2) AS started", 2, params, &result);
+	PGresult *result;
+	DatabaseStatus status =
+		database_query("SELECT FROM " UNFLUSHED "benchorch.start($1, $2) AS started", 2, params, &result);
 
 	PQclear(result);
 	return status;
 }
 
 DatabaseStatus
-call_hand_in(const Config *config, const char *outcome, const char *output, size_t output_len,
-			 const char *log, size_t log_len, const char *details, Receipt *receipt)
+call_hand_in(const Config *config, const char *outcome, const char *output, size_t output_len, const char *log,
+			 size_t log_len, const char *details, Receipt *receipt)
 {
-	const DatabaseParam params[] = {
-		TEXT_PARAM(config->config_id), TEXT_PARAM(config->claim_id), TEXT_PARAM(outcome),
-		BYTES_PARAM(output ? output : "", output_len), BYTES_PARAM(log, log_len), TEXT_PARAM(details)
-	};
-	PGresult   *result;
-	DatabaseStatus status = database_query("SELECT accepted, status FROM benchorch.hand_in($1, $2, $3, $4, $5, $6::jsonb)",
-										   6, params, &result);
+	const DatabaseParam params[] = {TEXT_PARAM(config->config_id), TEXT_PARAM(config->claim_id),
+									TEXT_PARAM(outcome),		   BYTES_PARAM(output ? output : "", output_len),
+									BYTES_PARAM(log, log_len),	   TEXT_PARAM(details)};
+	PGresult *result;
+	DatabaseStatus status = database_query(
+		"SELECT accepted, status FROM benchorch.hand_in($1, $2, $3, $4, $5, $6::jsonb)", 6, params, &result);
 
 	*receipt = (Receipt){0};
 	if (status == DATABASE_OK && PQntuples(result) == 1)
@@ -146,7 +148,7 @@ call_hand_in(const Config *config, const char *outcome, const char *output, size
 DatabaseStatus
 call_heartbeat(const char *worker_id, const char *running, const char *log_tail, size_t log_tail_len, PGresult **result)
 {
-	char	   *array = running ? xprintf("{%s}", running) : xstrdup("{}");
+	char *array = running ? xprintf("{%s}", running) : xstrdup("{}");
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id), TEXT_PARAM(array), BYTES_PARAM(log_tail, log_tail_len)};
 	DatabaseStatus status = database_query("SELECT h.config_id, h.claim_id, h.verdict"
 										   " FROM " UNFLUSHED "benchorch.heartbeat($1, $2, $3) AS h",
@@ -160,7 +162,7 @@ DatabaseStatus
 call_release_waiting(const char *worker_id)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id)};
-	PGresult   *result;
+	PGresult *result;
 	DatabaseStatus status = database_query("SELECT benchorch.release_waiting($1)", 1, params, &result);
 
 	PQclear(result);
@@ -171,7 +173,7 @@ DatabaseStatus
 call_release(const char *worker_id, const char *outcome)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id), TEXT_PARAM(outcome)};
-	PGresult   *result;
+	PGresult *result;
 	DatabaseStatus status = database_query("SELECT benchorch.release($1, $2)", 2, params, &result);
 
 	PQclear(result);
@@ -182,8 +184,9 @@ DatabaseStatus
 call_left(const char *worker_id, const char *model, const char *priority_threshold, long long *left)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id), TEXT_PARAM(model), TEXT_PARAM(priority_threshold)};
-	PGresult   *result;
-	DatabaseStatus status = database_query("SELECT benchorch.left_for($1, $2, COALESCE($3::int, 1000))", 3, params, &result);
+	PGresult *result;
+	DatabaseStatus status =
+		database_query("SELECT benchorch.left_for($1, $2, COALESCE($3::int, 1000))", 3, params, &result);
 
 	*left = status == DATABASE_OK ? atoll(PQgetvalue(result, 0, 0)) : 0;
 	PQclear(result);
@@ -194,8 +197,9 @@ DatabaseStatus
 call_explain_empty(const char *worker_id, const char *model, const char *priority_threshold, Buffer *why)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id), TEXT_PARAM(model), TEXT_PARAM(priority_threshold)};
-	PGresult   *result;
-	DatabaseStatus status = database_query("SELECT benchorch.explain_empty($1, $2, COALESCE($3::int, 1000))", 3, params, &result);
+	PGresult *result;
+	DatabaseStatus status =
+		database_query("SELECT benchorch.explain_empty($1, $2, COALESCE($3::int, 1000))", 3, params, &result);
 
 	if (status == DATABASE_OK)
 		buffer_puts(why, PQgetvalue(result, 0, 0));

@@ -15,15 +15,15 @@
 extern DatabaseStatus call_protocols(const char *frameworks, PGresult **result);
 
 /* One row (worker id, lease in seconds or NULL). */
-extern DatabaseStatus call_register(const char *name, const char *hardware, const char *frameworks,
-									const char *details, PGresult **result);
+extern DatabaseStatus call_register(const char *name, const char *hardware, const char *frameworks, const char *details,
+									PGresult **result);
 
 /* A batch: the rows, and one Config a row that points into them. */
 typedef struct Batch
 {
-	PGresult   *rows;
-	int			count;
-	Config	   *configs;
+	PGresult *rows;
+	int count;
+	Config *configs;
 } Batch;
 
 /* model and priority_threshold may be NULL.  batch must be empty; batch_free empties it. */
@@ -36,8 +36,8 @@ extern DatabaseStatus call_start(const Config *config);
 /* What became of a config that was handed in. */
 typedef struct Receipt
 {
-	bool		accepted;
-	char		status[16];
+	bool accepted;
+	char status[16];
 } Receipt;
 
 /* output.data NULL: there was none. */
@@ -45,17 +45,19 @@ extern DatabaseStatus call_hand_in(const Config *config, const char *outcome, co
 								   const char *log, size_t log_len, const char *details, Receipt *receipt);
 
 /* running: the config that runs, or NULL.  Rows (config id, claim id, verdict). */
-extern DatabaseStatus call_heartbeat(const char *worker_id, const char *running, const char *log_tail, size_t log_tail_len,
-									 PGresult **result);
+extern DatabaseStatus call_heartbeat(const char *worker_id, const char *running, const char *log_tail,
+									 size_t log_tail_len, PGresult **result);
 
 /* Hands back what is not started; with an outcome, everything. */
 extern DatabaseStatus call_release_waiting(const char *worker_id);
 extern DatabaseStatus call_release(const char *worker_id, const char *outcome);
 
 /* How many configs are left that this worker may get to run. */
-extern DatabaseStatus call_left(const char *worker_id, const char *model, const char *priority_threshold, long long *left);
+extern DatabaseStatus call_left(const char *worker_id, const char *model, const char *priority_threshold,
+								long long *left);
 
 /* Why a claim returns nothing, appended to why. */
-extern DatabaseStatus call_explain_empty(const char *worker_id, const char *model, const char *priority_threshold, Buffer *why);
+extern DatabaseStatus call_explain_empty(const char *worker_id, const char *model, const char *priority_threshold,
+										 Buffer *why);
 
-#endif							/* AGENT_CALLS_H */
+#endif /* AGENT_CALLS_H */

@@ -22,14 +22,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECT_SECONDS 30.0	/* for one try, all hosts of the connection string */
+#define CONNECT_SECONDS 30.0 /* for one try, all hosts of the connection string */
 #define ANSWER_SECONDS 60.0
-#define SECONDS_PER_MEGABYTE 1.0	/* more for what is sent */
+#define SECONDS_PER_MEGABYTE 1.0 /* more for what is sent */
 #define PAUSE_FIRST 0.5
 #define PAUSE_LAST 30.0
 
 static PGconn *connection;
-static int	watched = -1;		/* its socket in the event loop */
+static int watched = -1; /* its socket in the event loop */
 static const char *conninfo;
 static const char *application;
 static double limit = EVENTS_NEVER;
@@ -73,7 +73,7 @@ database_set_limit(double new_limit)
 static bool
 wait_for_socket(short wanted, double until)
 {
-	int			fd = PQsocket(connection);
+	int fd = PQsocket(connection);
 
 	if (watched >= 0 && watched != fd)
 		events_unwatch(watched);
@@ -87,7 +87,7 @@ wait_for_socket(short wanted, double until)
 static void
 pause_before_retry(double *pause)
 {
-	double		until = events_now() + *pause * (0.5 + 0.5 * drand48());
+	double until = events_now() + *pause * (0.5 + 0.5 * drand48());
 
 	while (events_now() < fmin(until, limit))
 		events_wait(fmin(until, limit));
@@ -97,7 +97,7 @@ pause_before_retry(double *pause)
 static void
 keep_error(const char *state, const char *text)
 {
-	size_t		len = strlen(text);
+	size_t len = strlen(text);
 
 	while (len > 0 && text[len - 1] == '\n')
 		len--;
@@ -111,7 +111,7 @@ log_notice(void *context, const PGresult *notice)
 {
 	const char *text = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
 
-	(void) context;
+	(void)context;
 	log_message(LOG_INFO, "notice", "%s", text ? text : PQresultErrorMessage(notice));
 }
 
@@ -119,10 +119,16 @@ log_notice(void *context, const PGresult *notice)
 static bool
 try_to_connect(void)
 {
-	const char *const names[] = {"client_encoding", "keepalives_idle", "keepalives_interval", "keepalives_count",
-		"tcp_user_timeout", "fallback_application_name", "dbname", NULL};
+	const char *const names[] = {"client_encoding",
+								 "keepalives_idle",
+								 "keepalives_interval",
+								 "keepalives_count",
+								 "tcp_user_timeout",
+								 "fallback_application_name",
+								 "dbname",
+								 NULL};
 	const char *const values[] = {"UTF8", "10", "5", "3", "10000", application, conninfo, NULL};
-	double		until = events_now() + CONNECT_SECONDS;
+	double until = events_now() + CONNECT_SECONDS;
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 
 	connection = PQconnectStartParams(names, values, 1);
@@ -154,8 +160,8 @@ try_to_connect(void)
 bool
 database_connect(void)
 {
-	double		pause = PAUSE_FIRST;
-	bool		told = false;
+	double pause = PAUSE_FIRST;
+	bool told = false;
 
 	while (connection == NULL)
 	{
@@ -178,18 +184,16 @@ static PGresult *
 try_query(const char *sql, int nparams, const DatabaseParam *params)
 {
 	const char *values[8];
-	int			lengths[8],
-				formats[8];
-	size_t		total = 0;
-	double		until;
-	PGresult   *result = NULL,
-			   *next;
-	bool		ok;
+	int lengths[8], formats[8];
+	size_t total = 0;
+	double until;
+	PGresult *result = NULL, *next;
+	bool ok;
 
 	for (int i = 0; i < nparams; i++)
 	{
 		values[i] = params[i].bytes;
-		lengths[i] = (int) params[i].len;
+		lengths[i] = (int)params[i].len;
 		formats[i] = params[i].binary;
 		total += params[i].len;
 	}
@@ -198,7 +202,7 @@ try_query(const char *sql, int nparams, const DatabaseParam *params)
 	ok = PQsendQueryParams(connection, sql, nparams, NULL, values, lengths, formats, 0) == 1;
 	while (ok)
 	{
-		int			unsent = PQflush(connection);
+		int unsent = PQflush(connection);
 
 		ok = unsent >= 0 && PQconsumeInput(connection) == 1;
 		if (!ok || (unsent == 0 && !PQisBusy(connection)))
@@ -236,9 +240,9 @@ describe_error(const PGresult *result, Buffer *text)
 {
 	static const struct
 	{
-		int			field;
+		int field;
 		const char *before;
-	}			parts[] = {{PG_DIAG_MESSAGE_PRIMARY, ""}, {PG_DIAG_MESSAGE_DETAIL, "; "}, {PG_DIAG_MESSAGE_HINT, "; "}};
+	} parts[] = {{PG_DIAG_MESSAGE_PRIMARY, ""}, {PG_DIAG_MESSAGE_DETAIL, "; "}, {PG_DIAG_MESSAGE_HINT, "; "}};
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 	{
@@ -254,8 +258,8 @@ static bool
 passing(const char *state)
 {
 	static const char *const states[] = {
-		"08", "40", "53", "57", "55P03",	/* connection, serialization, resources, operator, lock */
-		"25006",				/* read only: a primary that has become a standby */
+		"08",	 "40", "53", "57", "55P03", /* connection, serialization, resources, operator, lock */
+		"25006",							/* read only: a primary that has become a standby */
 	};
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
@@ -267,7 +271,7 @@ passing(const char *state)
 DatabaseStatus
 database_query(const char *sql, int nparams, const DatabaseParam *params, PGresult **result)
 {
-	double		pause = PAUSE_FIRST;
+	double pause = PAUSE_FIRST;
 
 	interrupted = false;
 	*result = NULL;
@@ -275,7 +279,7 @@ database_query(const char *sql, int nparams, const DatabaseParam *params, PGresu
 	{
 		ExecStatusType status;
 		const char *state;
-		Buffer		text = {0};
+		Buffer text = {0};
 
 		if (events_now() >= limit || !database_connect())
 			return DATABASE_AWAY;

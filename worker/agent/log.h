@@ -28,7 +28,8 @@ extern void log_close(void);
  */
 extern Buffer *log_begin(LogLevel level, const char *event, const char *message);
 extern void log_end(void);
-extern void log_message(LogLevel level, const char *event, const char *format,...) __attribute__((format(printf, 3, 4)));
+extern void log_message(LogLevel level, const char *event, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* The progress line of a terminal; nothing elsewhere. */
 extern void log_progress(const char *text);
@@ -38,4 +39,4 @@ extern void log_add_secret(const char *variable);
 /* Replaces every known secret in the buffer by ***. */
 extern void log_mask(Buffer *buffer);
 
-#endif							/* AGENT_LOG_H */
+#endif /* AGENT_LOG_H */

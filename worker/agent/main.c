@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CONNECT_PATIENCE 30.0	/* seconds for the first connection */
+#define CONNECT_PATIENCE 30.0 /* seconds for the first connection */
 #define DEFAULT_FRAMEWORK "benchorch-engine"
 #define MAX_SLOTS 1024
 
@@ -29,9 +29,9 @@
 static char *
 own_directory(void)
 {
-	char		path[PATH_MAX];
-	ssize_t		len = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	char	   *slash;
+	char path[PATH_MAX];
+	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	char *slash;
 
 	if (len <= 0)
 		return NULL;
@@ -44,9 +44,9 @@ own_directory(void)
 static bool
 is_executable(const char *directory, size_t len, const char *name)
 {
-	char	   *path = xprintf("%.*s/%s", (int) len, directory, name);
+	char *path = xprintf("%.*s/%s", (int)len, directory, name);
 	struct stat info;
-	bool		yes = stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, X_OK) == 0;
+	bool yes = stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, X_OK) == 0;
 
 	free(path);
 	return yes;
@@ -61,7 +61,7 @@ is_installed(const char *name, const char *directory)
 		return true;
 	while (path != NULL && *path != '\0')
 	{
-		size_t		len = strcspn(path, ":");
+		size_t len = strcspn(path, ":");
 
 		if (len > 0 && is_executable(path, len, name))
 			return true;
@@ -79,16 +79,16 @@ static bool
 lock_name(const char *name)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int			fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int			len = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "benchorch-worker %s %s",
-							   name, database_address());
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int len = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "benchorch-worker %s %s", name,
+					   database_address());
 
-	if (len > (int) sizeof(address.sun_path) - 1)
+	if (len > (int)sizeof(address.sun_path) - 1)
 		len = sizeof(address.sun_path) - 1;
 	if (fd < 0)
 		return true;
-	if (bind(fd, (struct sockaddr *) &address, offsetof(struct sockaddr_un, sun_path) + 1 + len) == 0)
-		return true;			/* held until the process ends */
+	if (bind(fd, (struct sockaddr *)&address, offsetof(struct sockaddr_un, sun_path) + 1 + len) == 0)
+		return true; /* held until the process ends */
 	close(fd);
 	return errno != EADDRINUSE;
 }
@@ -101,12 +101,13 @@ choose_name(const Options *options, const Machine *machine)
 	{
 		if (lock_name(options->name))
 			return xstrdup(options->name);
-		log_message(LOG_ERROR, "usage", "a worker named \"%s\" runs on this machine; give each its own --name", options->name);
+		log_message(LOG_ERROR, "usage", "a worker named \"%s\" runs on this machine; give each its own --name",
+					options->name);
 		return NULL;
 	}
 	for (int slot = 0; slot < MAX_SLOTS; slot++)
 	{
-		char	   *name = xprintf("%s-%d", machine->host, slot);
+		char *name = xprintf("%s-%d", machine->host, slot);
 
 		if (lock_name(name))
 			return name;
@@ -120,7 +121,7 @@ choose_name(const Options *options, const Machine *machine)
 static int
 choose_frameworks(const char *wanted, Buffer *list)
 {
-	PGresult   *result;
+	PGresult *result;
 	DatabaseStatus status = call_protocols(wanted, &result);
 
 	if (status != DATABASE_OK)
@@ -137,8 +138,8 @@ choose_frameworks(const char *wanted, Buffer *list)
 		/* unknown ones are for register_worker to judge */
 		if (*protocol != '\0' && strcmp(protocol, "oneshot") != 0)
 		{
-			log_message(LOG_WARNING, "framework_left_out", "framework %s is left out: protocol %s is not supported by this worker",
-						name, protocol);
+			log_message(LOG_WARNING, "framework_left_out",
+						"framework %s is left out: protocol %s is not supported by this worker", name, protocol);
 			continue;
 		}
 		if (list->len > 0)
@@ -148,7 +149,9 @@ choose_frameworks(const char *wanted, Buffer *list)
 	PQclear(result);
 	if (list->len > 0)
 		return 0;
-	log_message(LOG_ERROR, "refused", "none of the frameworks can be run by this worker; give one with --framework whose protocol is oneshot");
+	log_message(
+		LOG_ERROR, "refused",
+		"none of the frameworks can be run by this worker; give one with --framework whose protocol is oneshot");
 	return EXIT_BAD_CONFIG;
 }
 
@@ -156,11 +159,11 @@ choose_frameworks(const char *wanted, Buffer *list)
 static int
 serve(const Options *options)
 {
-	Machine		machine = {0};
-	Buffer		frameworks = {0};
-	char	   *directory = own_directory();
-	char	   *name = NULL;
-	int			code;
+	Machine machine = {0};
+	Buffer frameworks = {0};
+	char *directory = own_directory();
+	char *name = NULL;
+	int code;
 	const char *wanted = buffer_text(&options->frameworks);
 
 	hardware_detect(&machine);
@@ -169,12 +172,14 @@ serve(const Options *options)
 		wanted = DEFAULT_FRAMEWORK;
 	if (*wanted == '\0')
 	{
-		log_message(LOG_ERROR, "usage", DEFAULT_FRAMEWORK " is not installed here; say with --framework what this worker can run");
+		log_message(LOG_ERROR, "usage",
+					DEFAULT_FRAMEWORK " is not installed here; say with --framework what this worker can run");
 		code = EXIT_BAD_USAGE;
 	}
 	else if (!database_connect())
 	{
-		log_message(LOG_ERROR, "database_away", "the database cannot be reached: %s; look at --db or PGHOST", database_message());
+		log_message(LOG_ERROR, "database_away", "the database cannot be reached: %s; look at --db or PGHOST",
+					database_message());
 		code = EXIT_TEMPORARY;
 	}
 	else if ((name = choose_name(options, &machine)) == NULL)
@@ -214,14 +219,15 @@ serve(const Options *options)
 int
 main(int argc, char **argv)
 {
-	Options		options;
-	int			code = options_parse(&options, argc, argv);
+	Options options;
+	int code = options_parse(&options, argc, argv);
 
 	if (code < 0)
 	{
 		if (!log_open(options.log, options.quiet))
 		{
-			fprintf(stderr, "benchorch-worker: could not open %s: %s; give another file with --log\n", options.log, strerror(errno));
+			fprintf(stderr, "benchorch-worker: could not open %s: %s; give another file with --log\n", options.log,
+					strerror(errno));
 			code = EXIT_BAD_USAGE;
 		}
 		else if (!events_open(worker_on_stop) || !process_init())
@@ -233,7 +239,7 @@ main(int argc, char **argv)
 		{
 			for (char **variable = environ; *variable; variable++)
 				log_add_secret(*variable);
-			srand48(time(NULL) ^ ((long) getpid() << 16));
+			srand48(time(NULL) ^ ((long)getpid() << 16));
 			database_init(options.db, "benchorch-worker");
 			code = serve(&options);
 			database_close();

@@ -13,46 +13,45 @@
 #include <string.h>
 
 static const char usage[] =
-"benchorch-worker claims benchmark configs from a database, runs them on this machine and hands in the results.\n"
-"\n"
-"Usage:\n"
-"  benchorch-worker [OPTION]...\n"
-"\n"
-"Where and what:\n"
-"  --db CONNINFO            connection string or URI; default: libpq's environment (PGHOST, PGDATABASE, ...)\n"
-"  --name NAME              name of this worker; unique in the database; default: host name and slot\n"
-"  --hardware NAME          hardware it claims for; default: this machine, registered as it is\n"
-"  --framework NAME         framework it can run, repeatable; default: benchorch-engine where it is installed\n"
-"  --model UUID             claim only configs of this model version or submission\n"
-"  --priority-threshold N   claim only configs with a priority of at most N; default: 1000\n"
-"  --gpus N                 GPUs of this worker's slot; default: all of the machine's\n"
-"\n"
-"How:\n"
-"  --batch-size N           configs claimed at a time, 1 to 500; default: 100\n"
-"  --until-settled          end when nothing is left that this worker could claim\n"
-"  --register               register hardware and worker, print worker id and hardware name, and end\n"
-"  --grace SECONDS          what a running config gets after SIGTERM; default: 8\n"
-"  --heartbeat SECONDS      between heartbeats, less than the lease; default: 15, or a quarter of a shorter lease\n"
-"  --work-dir DIR           where runs get their directories; default: TMPDIR, else /tmp\n"
-"  --pass-env NAME          pass this environment variable on to commands, repeatable\n"
-"\n"
-"Messages:\n"
-"  --log FILE               append events as JSON lines; default: standard error where it is no terminal\n"
-"  --quiet                  no progress line, and only errors on standard error\n"
-"  --help, --version        show this, or the version, and end\n"
-"\n"
-"Exit codes:\n"
-"    0  done: nothing is left to claim (--until-settled), or registered (--register)\n"
-"   64  wrong options\n"
-"   65  wrong configuration: unknown hardware or framework, missing extension or rights; do not retry\n"
-"   75  temporary: the database cannot be reached; retry\n"
-"  130  ended by SIGINT (Ctrl-C), everything handed back\n"
-"  143  ended by SIGTERM, everything handed back\n";
+	"benchorch-worker claims benchmark configs from a database, runs them on this machine and hands in the results.\n"
+	"\n"
+	"Usage:\n"
+	"  benchorch-worker [OPTION]...\n"
+	"\n"
+	"Where and what:\n"
+	"  --db CONNINFO            connection string or URI; default: libpq's environment (PGHOST, PGDATABASE, ...)\n"
+	"  --name NAME              name of this worker; unique in the database; default: host name and slot\n"
+	"  --hardware NAME          hardware it claims for; default: this machine, registered as it is\n"
+	"  --framework NAME         framework it can run, repeatable; default: benchorch-engine where it is installed\n"
+	"  --model UUID             claim only configs of this model version or submission\n"
+	"  --priority-threshold N   claim only configs with a priority of at most N; default: 1000\n"
+	"  --gpus N                 GPUs of this worker's slot; default: all of the machine's\n"
+	"\n"
+	"How:\n"
+	"  --batch-size N           configs claimed at a time, 1 to 500; default: 100\n"
+	"  --until-settled          end when nothing is left that this worker could claim\n"
+	"  --register               register hardware and worker, print worker id and hardware name, and end\n"
+	"  --grace SECONDS          what a running config gets after SIGTERM; default: 8\n"
+	"  --heartbeat SECONDS      between heartbeats, less than the lease; default: 15, or a quarter of a shorter lease\n"
+	"  --work-dir DIR           where runs get their directories; default: TMPDIR, else /tmp\n"
+	"  --pass-env NAME          pass this environment variable on to commands, repeatable\n"
+	"\n"
+	"Messages:\n"
+	"  --log FILE               append events as JSON lines; default: standard error where it is no terminal\n"
+	"  --quiet                  no progress line, and only errors on standard error\n"
+	"  --help, --version        show this, or the version, and end\n"
+	"\n"
+	"Exit codes:\n"
+	"    0  done: nothing is left to claim (--until-settled), or registered (--register)\n"
+	"   64  wrong options\n"
+	"   65  wrong configuration: unknown hardware or framework, missing extension or rights; do not retry\n"
+	"   75  temporary: the database cannot be reached; retry\n"
+	"  130  ended by SIGINT (Ctrl-C), everything handed back\n"
+	"  143  ended by SIGTERM, everything handed back\n";
 
-static int __attribute__((format(printf, 1, 2)))
-wrong(const char *format,...)
+static int __attribute__((format(printf, 1, 2))) wrong(const char *format, ...)
 {
-	va_list		args;
+	va_list args;
 
 	fputs("benchorch-worker: ", stderr);
 	va_start(args, format);
@@ -65,7 +64,7 @@ wrong(const char *format,...)
 static bool
 parse_int(const char *text, long least, long most, long *value)
 {
-	char	   *end;
+	char *end;
 
 	*value = strtol(text, &end, 10);
 	return *text != '\0' && *end == '\0' && *value >= least && *value <= most;
@@ -74,7 +73,7 @@ parse_int(const char *text, long least, long most, long *value)
 static bool
 parse_seconds(const char *text, double least, double *value)
 {
-	char	   *end;
+	char *end;
 
 	*value = strtod(text, &end);
 	return *text != '\0' && *end == '\0' && *value >= least && *value <= 86400;
@@ -88,7 +87,7 @@ is_uuid(const char *text)
 	if (strlen(text) != sizeof(form) - 1)
 		return false;
 	for (size_t i = 0; form[i] != '\0'; i++)
-		if (form[i] == '-' ? text[i] != '-' : !isxdigit((unsigned char) text[i]))
+		if (form[i] == '-' ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
 			return false;
 	return true;
 }
@@ -96,40 +95,38 @@ is_uuid(const char *text)
 int
 options_parse(Options *options, int argc, char **argv)
 {
-	static const struct option known[] = {
-		{"db", required_argument, NULL, 'd'},
-		{"name", required_argument, NULL, 'n'},
-		{"hardware", required_argument, NULL, 'w'},
-		{"framework", required_argument, NULL, 'f'},
-		{"model", required_argument, NULL, 'm'},
-		{"batch-size", required_argument, NULL, 'b'},
-		{"priority-threshold", required_argument, NULL, 'p'},
-		{"until-settled", no_argument, NULL, 'u'},
-		{"register", no_argument, NULL, 'r'},
-		{"gpus", required_argument, NULL, 'g'},
-		{"grace", required_argument, NULL, 'G'},
-		{"heartbeat", required_argument, NULL, 'H'},
-		{"work-dir", required_argument, NULL, 'D'},
-		{"pass-env", required_argument, NULL, 'e'},
-		{"log", required_argument, NULL, 'l'},
-		{"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{NULL, 0, NULL, 0}
-	};
+	static const struct option known[] = {{"db", required_argument, NULL, 'd'},
+										  {"name", required_argument, NULL, 'n'},
+										  {"hardware", required_argument, NULL, 'w'},
+										  {"framework", required_argument, NULL, 'f'},
+										  {"model", required_argument, NULL, 'm'},
+										  {"batch-size", required_argument, NULL, 'b'},
+										  {"priority-threshold", required_argument, NULL, 'p'},
+										  {"until-settled", no_argument, NULL, 'u'},
+										  {"register", no_argument, NULL, 'r'},
+										  {"gpus", required_argument, NULL, 'g'},
+										  {"grace", required_argument, NULL, 'G'},
+										  {"heartbeat", required_argument, NULL, 'H'},
+										  {"work-dir", required_argument, NULL, 'D'},
+										  {"pass-env", required_argument, NULL, 'e'},
+										  {"log", required_argument, NULL, 'l'},
+										  {"quiet", no_argument, NULL, 'q'},
+										  {"help", no_argument, NULL, 'h'},
+										  {"version", no_argument, NULL, 'V'},
+										  {NULL, 0, NULL, 0}};
 	const char *tmpdir = getenv("TMPDIR");
 	const char *work_dir = tmpdir && *tmpdir ? tmpdir : "/tmp";
-	int			pass_count = 0;
-	long		number = 0;
-	int			option;
+	int pass_count = 0;
+	long number = 0;
+	int option;
 
-	*options = (Options){.batch_size = 100,.grace = 8};
+	*options = (Options){.batch_size = 100, .grace = 8};
 	options->pass_env = xcalloc(argc + 1, sizeof(char *));
 
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":", known, NULL)) != -1)
 	{
-		bool		ok = true;
+		bool ok = true;
 
 		switch (option)
 		{
@@ -156,7 +153,7 @@ options_parse(Options *options, int argc, char **argv)
 				break;
 			case 'b':
 				ok = parse_int(optarg, 1, 500, &number);
-				options->batch_size = (int) number;
+				options->batch_size = (int)number;
 				break;
 			case 'p':
 				options->priority_threshold = optarg;
@@ -170,7 +167,7 @@ options_parse(Options *options, int argc, char **argv)
 				break;
 			case 'g':
 				ok = parse_int(optarg, 1, 1024, &number);
-				options->gpus = (int) number;
+				options->gpus = (int)number;
 				break;
 			case 'G':
 				ok = parse_seconds(optarg, 0, &options->grace);
@@ -203,7 +200,8 @@ options_parse(Options *options, int argc, char **argv)
 				return wrong("unknown option %s", argv[optind - 1]);
 		}
 		if (!ok)
-			return wrong("\"%s\" is no value for this option: %s", optarg, argv[optind - 1] == optarg ? argv[optind - 2] : argv[optind - 1]);
+			return wrong("\"%s\" is no value for this option: %s", optarg,
+						 argv[optind - 1] == optarg ? argv[optind - 2] : argv[optind - 1]);
 	}
 	/* commands run elsewhere, so the path must not depend on where we are */
 	options->work_dir = realpath(work_dir, NULL);

@@ -21,8 +21,7 @@ static const struct
 {
 	const char *fragment;
 	const char *outcome;
-}			known_messages[] =
-{
+} known_messages[] = {
 	{"CUDA out of memory", "gpu_oom"},
 	{"CUDA_ERROR_OUT_OF_MEMORY", "gpu_oom"},
 	{"OutOfMemoryError", "gpu_oom"},
@@ -35,10 +34,9 @@ static const struct
 static const struct
 {
 	const char *command;
-	int			exit_code;
+	int exit_code;
 	const char *outcome;
-}			known_exit_codes[] =
-{
+} known_exit_codes[] = {
 	{"benchorch-engine", 64, "bad_config"},
 	{"benchorch-engine", 65, "bad_config"},
 	{"benchorch-engine", 69, "host_oom"},
@@ -49,7 +47,7 @@ static void
 append_line(Buffer *message, const char *text, const char *at)
 {
 	const char *start = at;
-	size_t		len;
+	size_t len;
 
 	while (start > text && start[-1] != '\n')
 		start--;
@@ -109,18 +107,20 @@ killed(const RunEnd *end, int signal, Buffer *message)
 const char *
 outcome_of(const RunEnd *end, Buffer *message)
 {
-	int			code = WIFEXITED(end->wait_status) ? WEXITSTATUS(end->wait_status) : -1;
+	int code = WIFEXITED(end->wait_status) ? WEXITSTATUS(end->wait_status) : -1;
 
 	if (end->exec_error != 0)
 		return exec_failed(end, message);
 	if (end->stuck)
 	{
-		buffer_puts(message, "a process of the benchmark does not end on SIGKILL; look at the machine's driver and disks");
+		buffer_puts(message,
+					"a process of the benchmark does not end on SIGKILL; look at the machine's driver and disks");
 		return "node_fault";
 	}
 	if (end->stop == PROCESS_OVERFLOW)
 	{
-		buffer_printf(message, "more than %zu bytes on standard output; write the result to {result_file}, or print less",
+		buffer_printf(message,
+					  "more than %zu bytes on standard output; write the result to {result_file}, or print less",
 					  end->output_limit);
 		return "bad_output";
 	}

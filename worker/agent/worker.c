@@ -38,20 +38,18 @@ static char id[40];
 static double heartbeat_interval;
 static double next_heartbeat;
 static double next_progress;
-static bool holds_unknown;		/* claims that we do not know may be ours */
+static bool holds_unknown; /* claims that we do not know may be ours */
 
 static Batch batch;
 static Run run;
-static bool busy;				/* a config is started and not yet handed in */
-static bool running;			/* and run has a process */
+static bool busy;	 /* a config is started and not yet handed in */
+static bool running; /* and run has a process */
 
-static bool stop_seen;			/* what waits has been handed back */
+static bool stop_seen; /* what waits has been handed back */
 static Timer grace_timer;
 
 static double work_began;
-static int	completed,
-			failed,
-			put_back;
+static int completed, failed, put_back;
 
 const char *
 worker_id(void)
@@ -64,7 +62,7 @@ worker_id(void)
 static void
 grace_over(void *context)
 {
-	(void) context;
+	(void)context;
 	if (running)
 		process_kill(&run.process);
 }
@@ -72,7 +70,7 @@ grace_over(void *context)
 void
 worker_on_stop(int count)
 {
-	double		grace = count == 1 && busy ? setup.options->grace : 0;
+	double grace = count == 1 && busy ? setup.options->grace : 0;
 
 	if (grace > 0)
 		log_message(LOG_INFO, "stop", "stopping; what is under way has %g s to end", grace);
@@ -91,20 +89,20 @@ stopping(void)
 	return events_stop_signal() != 0;
 }
 
-/* Hands back what waits, once, as soon as a stop signal was heard. */
+/* Hands back what waits, once. */
 static void
 hand_back_waiting(void)
 {
-	if (!stopping() || stop_seen)
-		return;
 	stop_seen = true;
 	if (call_release_waiting(id) != DATABASE_OK)
-		log_message(LOG_ERROR, "release_failed", "could not hand back what waits; its lease will run out: %s", database_message());
+		log_message(LOG_ERROR, "release_failed", "could not hand back what waits; its lease will run out: %s",
+					database_message());
 }
 
 /* ------------------------------------------------------------ registering */
 
-/* The interval between heartbeats for the server's lease (0: not known); 0, with the error told, where the option does not fit. */
+/* The interval between heartbeats for the server's lease (0: not known); 0, with the error told, where the option does
+ * not fit. */
 static double
 choose_heartbeat(double lease)
 {
@@ -112,7 +110,8 @@ choose_heartbeat(double lease)
 		lease = DEFAULT_LEASE;
 	if (setup.options->heartbeat >= lease)
 	{
-		log_message(LOG_ERROR, "usage", "--heartbeat must be less than the lease, which is %g s; a quarter of it is usual", lease);
+		log_message(LOG_ERROR, "usage",
+					"--heartbeat must be less than the lease, which is %g s; a quarter of it is usual", lease);
 		return 0;
 	}
 	return setup.options->heartbeat > 0 ? setup.options->heartbeat : fmin(DEFAULT_HEARTBEAT, lease / 4);
@@ -121,7 +120,7 @@ choose_heartbeat(double lease)
 static char *
 make_details(void)
 {
-	Buffer		json = {0};
+	Buffer json = {0};
 
 	json_open(&json, NULL, '{');
 	if (setup.options->gpus > 0)
@@ -157,8 +156,8 @@ failure(DatabaseStatus status, const char *what)
 static int
 register_again(void)
 {
-	char	   *details = make_details();
-	PGresult   *result;
+	char *details = make_details();
+	PGresult *result;
 	DatabaseStatus status = call_register(setup.name, setup.hardware, setup.frameworks, details, &result);
 
 	free(details);
@@ -174,8 +173,8 @@ register_again(void)
 int
 worker_register(const WorkerSetup *new_setup)
 {
-	Buffer	   *event;
-	int			code;
+	Buffer *event;
+	int code;
 
 	setup = *new_setup;
 	code = register_again();
@@ -195,8 +194,8 @@ worker_register(const WorkerSetup *new_setup)
 static void
 show_progress(void)
 {
-	Buffer		line = {0};
-	double		minutes = (events_now() - work_began) / 60;
+	Buffer line = {0};
+	double minutes = (events_now() - work_began) / 60;
 
 	next_progress = events_now() + 1;
 	buffer_printf(&line, "%s  ", setup.name);
@@ -235,11 +234,11 @@ obey_verdicts(PGresult *result)
 	{
 		const char *config_id = PQgetvalue(result, i, 0);
 		const char *claim_id = PQgetvalue(result, i, 1);
-		Buffer	   *event;
+		Buffer *event;
 
 		for (int j = 0; j < batch.count; j++)
 		{
-			Config	   *config = &batch.configs[j];
+			Config *config = &batch.configs[j];
 
 			if (strcmp(config->config_id, config_id) != 0 ||
 				(*claim_id != '\0' && strcmp(config->claim_id, claim_id) != 0) || config->dropped)
@@ -258,8 +257,8 @@ obey_verdicts(PGresult *result)
 static void
 heartbeat(void)
 {
-	Buffer		tail = {0};
-	PGresult   *result;
+	Buffer tail = {0};
+	PGresult *result;
 	DatabaseStatus status;
 
 	if (running)
@@ -274,16 +273,21 @@ heartbeat(void)
 	buffer_free(&tail);
 }
 
-/* One step of waiting: what is due is done, then whatever comes first is waited for. */
+/*
+ * One step of waiting: what is due, or else whatever comes first.  Callers
+ * look again in between: much may happen while a heartbeat is answered.
+ */
 static void
 wait_step(double until)
 {
-	hand_back_waiting();
-	if (events_now() >= next_heartbeat)
+	if (stopping() && !stop_seen)
+		hand_back_waiting();
+	else if (events_now() >= next_heartbeat)
 		heartbeat();
-	if (events_now() >= next_progress)
+	else if (events_now() >= next_progress)
 		show_progress();
-	events_wait(fmin(until, fmin(next_heartbeat, next_progress)));
+	else
+		events_wait(fmin(until, fmin(next_heartbeat, next_progress)));
 }
 
 /* ---------------------------------------------------------------- running */
@@ -291,7 +295,7 @@ wait_step(double until)
 static void
 log_end_of_run(const Receipt *receipt)
 {
-	Buffer	   *event = log_begin(LOG_INFO, "run_end", NULL);
+	Buffer *event = log_begin(LOG_INFO, "run_end", NULL);
 
 	json_string(event, "config_id", run.config->config_id);
 	json_string(event, "outcome", run.outcome);
@@ -317,9 +321,9 @@ count_receipt(const Receipt *receipt)
 static DatabaseStatus
 hand_in_refusal(Receipt *receipt)
 {
-	Buffer		details = {0};
+	Buffer details = {0};
 	DatabaseStatus status;
-	char	   *message = xprintf("the database refused the result: %s", database_message());
+	char *message = xprintf("the database refused the result: %s", database_message());
 
 	log_message(LOG_ERROR, "hand_in_refused", "config %s: %s", run.config->config_id, message);
 	json_open(&details, NULL, '{');
@@ -334,9 +338,9 @@ hand_in_refusal(Receipt *receipt)
 static void
 hand_in(void)
 {
-	Receipt		receipt;
-	DatabaseStatus status = call_hand_in(run.config, run.outcome, run.output, run.output_len,
-										 run.log.data, run.log.len, run.details.data, &receipt);
+	Receipt receipt;
+	DatabaseStatus status = call_hand_in(run.config, run.outcome, run.output, run.output_len, run.log.data, run.log.len,
+										 run.details.data, &receipt);
 
 	if (status == DATABASE_REFUSED)
 		status = hand_in_refusal(&receipt);
@@ -355,7 +359,7 @@ hand_in(void)
 static void
 run_config(Config *config)
 {
-	Buffer	   *event;
+	Buffer *event;
 	DatabaseStatus status = call_start(config);
 
 	if (status != DATABASE_OK)
@@ -363,7 +367,8 @@ run_config(Config *config)
 		if (strcmp(database_sqlstate(), "BO001") != 0)
 		{
 			holds_unknown = true;
-			log_message(LOG_ERROR, "start_refused", "config %s could not be started: %s", config->config_id, database_message());
+			log_message(LOG_ERROR, "start_refused", "config %s could not be started: %s", config->config_id,
+						database_message());
 		}
 		return;
 	}
@@ -411,8 +416,8 @@ release_all(const char *outcome)
 
 	holds_unknown = status != DATABASE_OK;
 	if (holds_unknown)
-		log_message(LOG_ERROR, "release_failed", "could not hand back what this worker holds; its lease will run out: %s",
-					database_message());
+		log_message(LOG_ERROR, "release_failed",
+					"could not hand back what this worker holds; its lease will run out: %s", database_message());
 }
 
 /* Claims a batch; 0, or the exit code. */
@@ -420,11 +425,12 @@ static int
 claim(void)
 {
 	const Options *options = setup.options;
-	bool		registered_again = false;
+	bool registered_again = false;
 
 	for (;;)
 	{
-		DatabaseStatus status = call_claim(options->batch_size, options->priority_threshold, id, options->model, &batch);
+		DatabaseStatus status =
+			call_claim(options->batch_size, options->priority_threshold, id, options->model, &batch);
 
 		if (status == DATABASE_OK && !database_interrupted())
 			return 0;
@@ -439,7 +445,8 @@ claim(void)
 			continue;
 		}
 		/* the worker's row is gone: the database is another, or a restored one */
-		if (status == DATABASE_REFUSED && strcmp(database_sqlstate(), "42704") == 0 && !registered_again && register_again() == 0)
+		if (status == DATABASE_REFUSED && strcmp(database_sqlstate(), "42704") == 0 && !registered_again &&
+			register_again() == 0)
 		{
 			registered_again = true;
 			continue;
@@ -453,7 +460,7 @@ static bool
 settled(int *code)
 {
 	const Options *options = setup.options;
-	long long	left;
+	long long left;
 	DatabaseStatus status;
 
 	if (!options->until_settled)
@@ -468,7 +475,7 @@ static void
 log_idle(void)
 {
 	const Options *options = setup.options;
-	Buffer		why = {0};
+	Buffer why = {0};
 
 	if (call_explain_empty(id, options->model, options->priority_threshold, &why) == DATABASE_OK)
 		log_message(LOG_INFO, "idle", "%s", buffer_text(&why));
@@ -479,12 +486,12 @@ static int
 work(void)
 {
 	const double last_pause = setup.options->until_settled ? SETTLING_PAUSE_LAST : IDLE_PAUSE_LAST;
-	double		pause = IDLE_PAUSE_FIRST;
-	int			code = 0;
+	double pause = IDLE_PAUSE_FIRST;
+	int code = 0;
 
 	while (!stopping())
 	{
-		double		until;
+		double until;
 
 		if (holds_unknown)
 			release_all("preempted");
@@ -515,13 +522,11 @@ work(void)
 int
 worker_work(void)
 {
-	int			code;
+	int code;
 
 	work_began = events_now();
 	release_all("lost");
 	code = work();
-
-	hand_back_waiting();
 	release_all("preempted");
 	events_clear_timer(&grace_timer);
 	batch_free(&batch);

@@ -14,18 +14,18 @@ typedef struct WorkerSetup
 	const Machine *machine;
 	const char *name;
 	const char *hardware;
-	const char *frameworks;		/* list with the separators of template.h */
+	const char *frameworks; /* list with the separators of template.h */
 	RunSettings run_settings;
 } WorkerSetup;
 
 /* Tells the database who we are; 0, or the exit code. */
-extern int	worker_register(const WorkerSetup *setup);
+extern int worker_register(const WorkerSetup *setup);
 extern const char *worker_id(void);
 
 /* Works until nothing is left, or until a stop signal; the exit code. */
-extern int	worker_work(void);
+extern int worker_work(void);
 
 /* A stop signal came; called by the event loop. */
 extern void worker_on_stop(int count);
 
-#endif							/* AGENT_WORKER_H */
+#endif /* AGENT_WORKER_H */

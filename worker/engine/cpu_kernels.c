@@ -30,6 +30,9 @@
 #define MOST_ROWS 2
 #endif
 #define LANES (VECTOR_BYTES / 4)
+
+/* bytes: memory takes about as long to answer as these take to be used */
+#define LEAST_AHEAD 8192
 #define MOST_TOTALS 24			/* MOST_ROWS × WIDEST_TILE, or 2 × 4 */
 
 typedef float vector __attribute__((vector_size(VECTOR_BYTES)));
@@ -180,7 +183,8 @@ product_tile(const int R, const int C, const int U, const bool bf16,
 	const float *wide = w;
 	const uint16_t *half = w;
 	const size_t size = bf16 ? 2 : 4;
-	const char *next = (const char *) w + (size_t) R * ldw * size;	/* may lie behind the end */
+	const size_t tile = (size_t) R * ldw * size;
+	const char *ahead = (const char *) w + (tile > LEAST_AHEAD ? tile : LEAST_AHEAD);
 	vector		total[MOST_TOTALS];
 	int			i = 0;
 
@@ -193,7 +197,7 @@ product_tile(const int R, const int C, const int U, const bool bf16,
 		for (int r = 0; r < R; r++) \
 		{ \
 			rows[r] = LOAD_ROW(r, i + (u) * LANES); \
-			__builtin_prefetch(next + ((size_t) r * ldw + (size_t) (i + (u) * LANES)) * size); \
+			__builtin_prefetch(ahead + ((size_t) r * ldw + (size_t) (i + (u) * LANES)) * size); \
 		} \
 		_Pragma("GCC unroll 8") \
 		for (int c = 0; c < C; c++) \

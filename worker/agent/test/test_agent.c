@@ -15,8 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static int	tests;
-static int	failures;
+static int tests;
+static int failures;
 
 static void
 check(bool ok, const char *name)
@@ -28,7 +28,7 @@ check(bool ok, const char *name)
 static void
 check_text(const char *got, const char *expected, const char *name)
 {
-	bool		ok = strcmp(got, expected) == 0;
+	bool ok = strcmp(got, expected) == 0;
 
 	check(ok, name);
 	if (!ok)
@@ -42,11 +42,9 @@ test_template(void)
 {
 	static const struct
 	{
-		const char *pattern,
-				   *filled,		/* or */
-				   *error;		/* what the reason contains */
-	}			rows[] =
-	{
+		const char *pattern, *filled, /* or */
+			*error;					  /* what the reason contains */
+	} rows[] = {
 		{"plain", "plain", NULL},
 		{"", "", NULL},
 		{"{model}", "org/name", NULL},
@@ -68,19 +66,22 @@ test_template(void)
 		{"{model", NULL, "unbalanced {"},
 		{"model}", NULL, "unbalanced }"},
 	};
-	Pairs		values = {0};
+	Pairs values = {0};
 
 	pairs_add(&values, "model", "org/name");
 	pairs_add(&values, "batch_size", "4");
 	pairs_add(&values, "workload", NULL);
 	pairs_add(&values, "tricky", "{model} $(x) 'y'");
-	pairs_split(&values, "params.", "tp\x1e" "2\x1f" "note\x1e" "a=b");
+	pairs_split(&values, "params.",
+				"tp\x1e"
+				"2\x1f"
+				"note\x1e"
+				"a=b");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 	{
-		Buffer		out = {0},
-					error = {0};
-		bool		ok = template_fill(rows[i].pattern, &values, &out, &error);
-		char	   *name = xprintf("template \"%s\"", rows[i].pattern);
+		Buffer out = {0}, error = {0};
+		bool ok = template_fill(rows[i].pattern, &values, &out, &error);
+		char *name = xprintf("template \"%s\"", rows[i].pattern);
 
 		if (rows[i].filled != NULL)
 			check_text(ok ? out.data : "(error)", rows[i].filled, name);
@@ -96,11 +97,14 @@ test_template(void)
 static void
 test_lists(void)
 {
-	int			count;
-	char	  **strings = strings_split("a\x1f\x1f" "b c", &count);
-	char	   *command[] = {"x", "--out={result_file}", "{{work_dir}}", "{port:1}", NULL};
+	int count;
+	char **strings = strings_split("a\x1f\x1f"
+								   "b c",
+								   &count);
+	char *command[] = {"x", "--out={result_file}", "{{work_dir}}", "{port:1}", NULL};
 
-	check(count == 3 && strcmp(strings[1], "") == 0 && strcmp(strings[2], "b c") == 0, "an empty element of a list is kept");
+	check(count == 3 && strcmp(strings[1], "") == 0 && strcmp(strings[2], "b c") == 0,
+		  "an empty element of a list is kept");
 	strings_free(strings);
 	strings = strings_split(NULL, &count);
 	check(count == 0 && strings[0] == NULL, "NULL is an empty list");
@@ -122,44 +126,68 @@ test_outcomes(void)
 	static const struct
 	{
 		const char *name;
-		RunEnd		end;
-		const char *outcome,
-				   *message;	/* what it contains */
-	}			rows[] =
-	{
+		RunEnd end;
+		const char *outcome, *message; /* what it contains */
+	} rows[] = {
 		{"output and exit 0", {.output_len = 2}, "ok", ""},
 		{"exit 0 without output", {.log = "warming up\ngone\n"}, "bad_output", "without output: gone"},
-		{"out of memory in the log of a good run", {.output_len = 2,.log = "CUDA out of memory, smaller\n"}, "ok", ""},
-		{"CUDA out of memory", {.wait_status = EXITED(1),.output_len = 2,.log = "x\nRuntimeError: CUDA out of memory. Tried\nbye\n"},
-		"gpu_oom", "RuntimeError: CUDA out of memory. Tried"},
-		{"torch.cuda.OutOfMemoryError", {.wait_status = EXITED(1),.log = "torch.cuda.OutOfMemoryError: x"}, "gpu_oom", "OutOfMemoryError"},
-		{"CUDA_ERROR_OUT_OF_MEMORY and a signal", {.wait_status = SIGNALLED(SIGABRT),.log = "CUDA_ERROR_OUT_OF_MEMORY"}, "gpu_oom", ""},
-		{"known message and deadline", {.stop = PROCESS_DEADLINE,.log = "CUDA out of memory"}, "gpu_oom", ""},
-		{"driver too old", {.wait_status = EXITED(1),.log = "CUDA driver version is insufficient for"}, "node_fault", "insufficient"},
-		{"deadline", {.stop = PROCESS_DEADLINE,.wait_status = SIGNALLED(SIGTERM),.deadline = 1.5}, "timeout", "not finished after 1.5 s"},
-		{"deadline, though it then ended well", {.stop = PROCESS_DEADLINE,.output_len = 2,.deadline = 1}, "timeout", ""},
-		{"too much output", {.stop = PROCESS_OVERFLOW,.output_limit = 10}, "bad_output", "more than 10 bytes"},
+		{"out of memory in the log of a good run", {.output_len = 2, .log = "CUDA out of memory, smaller\n"}, "ok", ""},
+		{"CUDA out of memory",
+		 {.wait_status = EXITED(1), .output_len = 2, .log = "x\nRuntimeError: CUDA out of memory. Tried\nbye\n"},
+		 "gpu_oom",
+		 "RuntimeError: CUDA out of memory. Tried"},
+		{"torch.cuda.OutOfMemoryError",
+		 {.wait_status = EXITED(1), .log = "torch.cuda.OutOfMemoryError: x"},
+		 "gpu_oom",
+		 "OutOfMemoryError"},
+		{"CUDA_ERROR_OUT_OF_MEMORY and a signal",
+		 {.wait_status = SIGNALLED(SIGABRT), .log = "CUDA_ERROR_OUT_OF_MEMORY"},
+		 "gpu_oom",
+		 ""},
+		{"known message and deadline", {.stop = PROCESS_DEADLINE, .log = "CUDA out of memory"}, "gpu_oom", ""},
+		{"driver too old",
+		 {.wait_status = EXITED(1), .log = "CUDA driver version is insufficient for"},
+		 "node_fault",
+		 "insufficient"},
+		{"deadline",
+		 {.stop = PROCESS_DEADLINE, .wait_status = SIGNALLED(SIGTERM), .deadline = 1.5},
+		 "timeout",
+		 "not finished after 1.5 s"},
+		{"deadline, though it then ended well",
+		 {.stop = PROCESS_DEADLINE, .output_len = 2, .deadline = 1},
+		 "timeout",
+		 ""},
+		{"too much output", {.stop = PROCESS_OVERFLOW, .output_limit = 10}, "bad_output", "more than 10 bytes"},
 		{"command not found", {.exec_error = ENOENT}, "node_fault", "command not found: /opt/bin/bench"},
 		{"not executable", {.exec_error = EACCES}, "node_fault", "Permission denied"},
 		{"SIGKILL by someone", {.wait_status = SIGNALLED(SIGKILL)}, "crash", "killed by signal 9 (exit 137)"},
-		{"exit code 137", {.wait_status = EXITED(137),.log = "last\n"}, "crash", "killed by signal 9 (exit 137): last"},
-		{"SIGKILL by the kernel for memory", {.wait_status = SIGNALLED(SIGKILL),.host_oom_seen = true}, "host_oom", "out of memory"},
-		{"exit code 137 by the kernel for memory", {.wait_status = EXITED(137),.host_oom_seen = true}, "host_oom", ""},
+		{"exit code 137",
+		 {.wait_status = EXITED(137), .log = "last\n"},
+		 "crash",
+		 "killed by signal 9 (exit 137): last"},
+		{"SIGKILL by the kernel for memory",
+		 {.wait_status = SIGNALLED(SIGKILL), .host_oom_seen = true},
+		 "host_oom",
+		 "out of memory"},
+		{"exit code 137 by the kernel for memory", {.wait_status = EXITED(137), .host_oom_seen = true}, "host_oom", ""},
 		{"segmentation fault", {.wait_status = SIGNALLED(SIGSEGV)}, "crash", "signal 11"},
-		{"exit code and last line", {.wait_status = EXITED(3),.log = "one\ntwo\n\n"}, "crash", "exit code 3: two"},
+		{"exit code and last line", {.wait_status = EXITED(3), .log = "one\ntwo\n\n"}, "crash", "exit code 3: two"},
 		{"64 of any command", {.wait_status = EXITED(64)}, "crash", "exit code 64"},
-		{"64 of benchorch-engine", {.command = "/usr/bin/benchorch-engine",.wait_status = EXITED(64)}, "bad_config", "exit code 64"},
-		{"65 of benchorch-engine", {.command = "benchorch-engine",.wait_status = EXITED(65)}, "bad_config", ""},
-		{"69 of benchorch-engine", {.command = "benchorch-engine",.wait_status = EXITED(69)}, "host_oom", ""},
-		{"70 of benchorch-engine", {.command = "benchorch-engine",.wait_status = EXITED(70)}, "crash", ""},
+		{"64 of benchorch-engine",
+		 {.command = "/usr/bin/benchorch-engine", .wait_status = EXITED(64)},
+		 "bad_config",
+		 "exit code 64"},
+		{"65 of benchorch-engine", {.command = "benchorch-engine", .wait_status = EXITED(65)}, "bad_config", ""},
+		{"69 of benchorch-engine", {.command = "benchorch-engine", .wait_status = EXITED(69)}, "host_oom", ""},
+		{"70 of benchorch-engine", {.command = "benchorch-engine", .wait_status = EXITED(70)}, "crash", ""},
 		{"not even SIGKILL", {.stuck = true}, "node_fault", "SIGKILL"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 	{
-		RunEnd		end = rows[i].end;
-		Buffer		message = {0};
-		char	   *name = xprintf("outcome of %s", rows[i].name);
+		RunEnd end = rows[i].end;
+		Buffer message = {0};
+		char *name = xprintf("outcome of %s", rows[i].name);
 		const char *outcome;
 
 		end.command = end.command ? end.command : "/opt/bin/bench";
@@ -179,8 +207,8 @@ test_outcomes(void)
 static Capture *
 captured_lines(int n, size_t piece)
 {
-	Capture    *capture = xcalloc(1, sizeof(Capture));
-	Buffer		lines = {0};
+	Capture *capture = xcalloc(1, sizeof(Capture));
+	Buffer lines = {0};
 
 	for (int i = 0; i < n; i++)
 		buffer_printf(&lines, "line %04d\n", i);
@@ -197,16 +225,18 @@ test_capture(void)
 
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
 	{
-		Capture    *capture = captured_lines(9000, pieces[i]);
-		Buffer		out = {0};
-		uint64_t	dropped = capture_render(capture, &out);
-		char	   *middle = xprintf("line 1637\n[... %d bytes dropped ...]\nline %04d\n", (int) dropped, 1638 + (int) dropped / 10);
-		char	   *name = xprintf("whole first and last lines are kept, in pieces of %zu", pieces[i]);
+		Capture *capture = captured_lines(9000, pieces[i]);
+		Buffer out = {0};
+		uint64_t dropped = capture_render(capture, &out);
+		char *middle =
+			xprintf("line 1637\n[... %d bytes dropped ...]\nline %04d\n", (int)dropped, 1638 + (int)dropped / 10);
+		char *name = xprintf("whole first and last lines are kept, in pieces of %zu", pieces[i]);
 
-		check(dropped == 8090 && strstr(out.data, middle) != NULL &&
-			  strncmp(out.data, "line 0000\n", 10) == 0 && strcmp(out.data + out.len - 10, "line 8999\n") == 0, name);
+		check(dropped == 8090 && strstr(out.data, middle) != NULL && strncmp(out.data, "line 0000\n", 10) == 0 &&
+				  strcmp(out.data + out.len - 10, "line 8999\n") == 0,
+			  name);
 		if (dropped != 8090)
-			printf("# dropped %d\n", (int) dropped);
+			printf("# dropped %d\n", (int)dropped);
 		buffer_free(&out);
 		free(middle);
 		free(name);
@@ -214,11 +244,12 @@ test_capture(void)
 	}
 	for (int n = 1600; n <= 8192; n += 1648)
 	{
-		Capture    *capture = captured_lines(n, 333);
-		Buffer		out = {0};
-		uint64_t	dropped = capture_render(capture, &out);
+		Capture *capture = captured_lines(n, 333);
+		Buffer out = {0};
+		uint64_t dropped = capture_render(capture, &out);
 
-		check(dropped == 0 && out.len == (size_t) n * 10 && atoi(out.data + out.len - 5) == n - 1, "what fits is kept whole");
+		check(dropped == 0 && out.len == (size_t)n * 10 && atoi(out.data + out.len - 5) == n - 1,
+			  "what fits is kept whole");
 		buffer_free(&out);
 		capture_recent(capture, 25, &out);
 		check(out.len == 20 && strncmp(out.data, "line ", 5) == 0, "the recent part begins with a line");
@@ -232,7 +263,7 @@ test_capture(void)
 static void
 test_json(void)
 {
-	Buffer		json = {0};
+	Buffer json = {0};
 
 	json_open(&json, NULL, '{');
 	json_string(&json, "text", "a\"b\\c\n\t\x01 \xC3\xA9 \xF0\x9F\x98\x80");
@@ -247,23 +278,26 @@ test_json(void)
 	json_number(&json, "n", 1.25, 2);
 	json_bool(&json, "b", true);
 	json_close(&json, '}');
-	check_text(json.data, "{\"text\":\"a\\\"b\\\\c\\n\\t\\u0001 \xC3\xA9 \xF0\x9F\x98\x80\","
+	check_text(json.data,
+			   "{\"text\":\"a\\\"b\\\\c\\n\\t\\u0001 \xC3\xA9 \xF0\x9F\x98\x80\","
 			   "\"bad\":\"\xEF\xBF\xBD( \xEF\xBF\xBD \xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD \xEF\xBF\xBD\xEF\xBF\xBD\","
-			   "\"none\":null,\"list\":[\"\",-7],\"object\":{},\"n\":1.25,\"b\":true}", "JSON is escaped, and always UTF-8");
+			   "\"none\":null,\"list\":[\"\",-7],\"object\":{},\"n\":1.25,\"b\":true}",
+			   "JSON is escaped, and always UTF-8");
 	buffer_free(&json);
 }
 
 static void
 test_secrets(void)
 {
-	Buffer		text = {0};
+	Buffer text = {0};
 
 	log_add_secret("HF_TOKEN=hf_abcdef");
 	log_add_secret("HOME=/home/user");
 	log_add_secret("KEY=abc");
 	buffer_puts(&text, "token hf_abcdef, hf_abcdef; home /home/user; abc");
 	log_mask(&text);
-	check_text(text.data, "token ***, ***; home /home/user; abc", "values of secret variables are masked, short ones and others not");
+	check_text(text.data, "token ***, ***; home /home/user; abc",
+			   "values of secret variables are masked, short ones and others not");
 	buffer_free(&text);
 }
 
@@ -274,26 +308,38 @@ test_options(void)
 {
 	static const struct
 	{
-		const char *argument,
-				   *value;
-		int			code;
-	}			rows[] =
-	{
-		{"--batch-size", "1", -1}, {"--batch-size", "500", -1}, {"--batch-size", "501", 64}, {"--batch-size", "0", 64},
-		{"--batch-size", "x", 64}, {"--heartbeat", "0.5", -1}, {"--heartbeat", "0", 64}, {"--grace", "0", -1},
-		{"--model", "6f1c2f4e-9f0a-4c57-8f5e-0a1b2c3d4e5f", -1}, {"--model", "llama", 64}, {"--priority-threshold", "-5", -1},
-		{"--priority-threshold", "high", 64}, {"--gpus", "0", 64}, {"--pass-env", "PGPASSWORD", 64}, {"--pass-env", "A=b", 64},
-		{"--foo", NULL, 64}, {"--name", NULL, 64}, {"stray", NULL, 64}, {"--until-settled", NULL, -1},
+		const char *argument, *value;
+		int code;
+	} rows[] = {
+		{"--batch-size", "1", -1},
+		{"--batch-size", "500", -1},
+		{"--batch-size", "501", 64},
+		{"--batch-size", "0", 64},
+		{"--batch-size", "x", 64},
+		{"--heartbeat", "0.5", -1},
+		{"--heartbeat", "0", 64},
+		{"--grace", "0", -1},
+		{"--model", "6f1c2f4e-9f0a-4c57-8f5e-0a1b2c3d4e5f", -1},
+		{"--model", "llama", 64},
+		{"--priority-threshold", "-5", -1},
+		{"--priority-threshold", "high", 64},
+		{"--gpus", "0", 64},
+		{"--pass-env", "PGPASSWORD", 64},
+		{"--pass-env", "A=b", 64},
+		{"--foo", NULL, 64},
+		{"--name", NULL, 64},
+		{"stray", NULL, 64},
+		{"--until-settled", NULL, -1},
 	};
-	int			saved = dup(STDERR_FILENO);
+	int saved = dup(STDERR_FILENO);
 
 	if (freopen("/dev/null", "w", stderr) == NULL)
 		return;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 	{
-		char	   *argv[] = {"benchorch-worker", (char *) rows[i].argument, (char *) rows[i].value, NULL};
-		Options		options;
-		char	   *name = xprintf("option %s %s", rows[i].argument, rows[i].value ? rows[i].value : "");
+		char *argv[] = {"benchorch-worker", (char *)rows[i].argument, (char *)rows[i].value, NULL};
+		Options options;
+		char *name = xprintf("option %s %s", rows[i].argument, rows[i].value ? rows[i].value : "");
 
 		optind = 0;
 		check(options_parse(&options, rows[i].value ? 3 : 2, argv) == rows[i].code, name);
