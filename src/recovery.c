@@ -13,6 +13,7 @@
 #include "benchorch.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -31,6 +32,12 @@ static Statement expired_claims = {
 	"  FOR UPDATE SKIP LOCKED) AS expired ON expired.worker_id = l.worker_id"
 	" UNION ALL SELECT claim_id, config_ids FROM benchorch.claims WHERE restored"
 	" LIMIT $1",
+	.nargs = 1,
+	.types = {INT4OID}
+};
+
+static Statement restored_claims = {
+	.sql = "SELECT claim_id, config_ids FROM benchorch.claims WHERE restored LIMIT $1",
 	.nargs = 1,
 	.types = {INT4OID}
 };
@@ -79,6 +86,46 @@ benchorch_no_such_worker(const pg_uuid_t *worker_id)
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
 			 errmsg("worker %s does not exist", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(worker_id)))),
 			 errhint("Register it first: benchorch.register_worker().")));
+}
+
+static Statement note_epoch = {
+	.sql = "INSERT INTO benchorch.server_epoch AS e (started_at, timeline, seen_at) VALUES ($1, $2, pg_catalog.clock_timestamp())"
+	" ON CONFLICT (singleton) DO UPDATE SET started_at = excluded.started_at, timeline = excluded.timeline,"
+	" seen_at = excluded.seen_at WHERE (e.started_at, e.timeline) IS DISTINCT FROM (excluded.started_at, excluded.timeline)",
+	.nargs = 2,
+	.types = {TIMESTAMPTZOID, INT4OID}
+};
+
+static Statement select_epoch = {
+	.sql = "SELECT seen_at + pg_catalog.make_interval(secs => $1) < pg_catalog.clock_timestamp() FROM benchorch.server_epoch",
+	.nargs = 1,
+	.types = {FLOAT8OID}
+};
+
+/*
+ * After a restart or a promotion the workers have one lease period to come
+ * back before any lease is voided.  Told by the server's start time and
+ * timeline: a promotion keeps the one, a restart the other.
+ */
+static bool
+grace_is_over(void)
+{
+	static TimestampTz known_start = 0;
+	static TimeLineID known_timeline = 0;
+	TimeLineID	timeline = GetWALInsertionTimeLine();
+	Datum		values[2] = {TimestampTzGetDatum(PgStartTime), Int32GetDatum((int32) timeline)};
+	bool		isnull;
+
+	if (known_start == PgStartTime && known_timeline == timeline)
+		return true;
+	benchorch_run(&note_epoch, values, NULL);
+	values[0] = Float8GetDatum(benchorch_lease);
+	benchorch_run(&select_epoch, values, NULL);
+	if (!DatumGetBool(benchorch_column(0, 1, &isnull)))
+		return false;
+	known_start = PgStartTime;
+	known_timeline = timeline;
+	return true;
 }
 
 /* What a claim held, and when: pairs in id order. */
@@ -158,7 +205,7 @@ int
 benchorch_sweep_leases(int max_claims)
 {
 	Datum		values[1] = {Int32GetDatum(max_claims)};
-	uint64		rows = benchorch_run(&expired_claims, values, NULL);
+	uint64		rows = benchorch_run(grace_is_over() ? &expired_claims : &restored_claims, values, NULL);
 	int64	   *claims;
 	int			n;
 	Held	   *held;

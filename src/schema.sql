@@ -280,6 +280,22 @@ CREATE TABLE benchorch.worker_leases
 COMMENT ON TABLE benchorch.worker_leases IS 'Until when each worker''s claims hold, extended by heartbeat; in no index (passing)';
 COMMENT ON COLUMN benchorch.worker_leases.lane_id IS 'the lane that its engine is warm for';
 
+/*
+ * Which server this is: a restart changes started_at, a promotion the
+ * timeline.  No lease is voided until one lease period after either was seen,
+ * so that the workers can come back.  (passing)
+ */
+CREATE TABLE benchorch.server_epoch
+(
+	singleton		boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+	started_at		timestamptz NOT NULL,
+	timeline		int NOT NULL,
+	seen_at			timestamptz NOT NULL
+);
+INSERT INTO benchorch.server_epoch (started_at, timeline, seen_at)
+SELECT pg_catalog.pg_postmaster_start_time(), timeline_id, '-infinity' FROM pg_catalog.pg_control_checkpoint();
+COMMENT ON TABLE benchorch.server_epoch IS 'The server''s start and timeline as the last sweep saw them, and when they changed (passing)';
+
 CREATE TABLE benchorch.worker_failures
 (
 	worker_id		uuid PRIMARY KEY,
