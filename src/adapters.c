@@ -403,7 +403,8 @@ benchorch_normalize_sql(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("adapter \"%s\" does not exist", name),
-				 errhint("SELECT DISTINCT adapter FROM benchorch.adapters lists them; benchorch.seed_reference_data() brings the known ones.")));
+				 errhint("SELECT DISTINCT adapter FROM benchorch.adapters lists them;"
+						 " benchorch.seed_reference_data() brings the known ones.")));
 	benchorch_normalize(adapter, PG_GETARG_JSONB_P(1), &metrics);
 	for (int i = 0; i < METRICS; i++)
 	{

@@ -457,12 +457,14 @@ BEGIN
 	 * token ids at {batch_size} requests in flight, as fast as they are
 	 * answered, of exactly the asked lengths (SGLang's range ratio 1 means
 	 * what 0 means to the others).  A server lives for a lane, so its command
-	 * uses nothing that differs inside one.
+	 * uses nothing that differs inside one.  TensorRT-LLM's client descends
+	 * from vLLM's and writes its format.
 	 */
 	INSERT INTO benchorch.frameworks (name, protocol, command, server_command, ready_command, ready_timeout, reset_command,
-		warmup_command, env, details)
+		warmup_command, env, adapter, details)
 	SELECT r.name, 'served', r.command, r.server_command, ARRAY['curl', '-sf', 'http://127.0.0.1:{port}/health'], '30 minutes',
-		r.reset_command, r.warmup_command, r.env, r.details
+		r.reset_command, r.warmup_command, r.env,
+		CASE r.name WHEN 'SGLang' THEN 'sglang-serving' ELSE 'vllm-serve' END, r.details
 	FROM (VALUES
 		(1, 'vLLM',
 			ARRAY['vllm', 'bench', 'serve', '--backend', 'vllm', '--host', '127.0.0.1', '--port', '{port}', '--model', '{model}',

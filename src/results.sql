@@ -221,8 +221,8 @@ AS $$
 		('llmperf', 'output_tokens', 1, 1, '{}', '$.results_number_output_tokens_mean * $.results_num_completed_requests')
 	), own (metric) AS (
 		/* benchorch-engine says them in our words */
-		SELECT unnest(ARRAY['requests_per_s', 'output_tokens_per_s', 'total_tokens_per_s', 'requests_completed',
-			'requests_failed', 'input_tokens', 'output_tokens', 'duration_s', 'gpu_memory_peak_bytes',
+		SELECT unnest(ARRAY['requests_per_s', 'output_tokens_per_s', 'total_tokens_per_s', 'concurrency_mean',
+			'requests_completed', 'requests_failed', 'input_tokens', 'output_tokens', 'duration_s', 'gpu_memory_peak_bytes',
 			'host_memory_peak_bytes', 'energy_j', 'roofline_prefill', 'roofline_decode', 'roofline_prefill_measured',
 			'roofline_decode_measured', 'noise_rel'])
 	), signs AS (

@@ -20,6 +20,7 @@
 #include "calls.h"
 #include "events.h"
 #include "log.h"
+#include "progress.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -37,7 +38,6 @@ static WorkerSetup setup;
 static char id[40];
 static double heartbeat_interval;
 static double next_heartbeat;
-static double next_progress;
 static bool holds_unknown; /* claims that we do not know may be ours */
 
 static Batch batch;
@@ -47,9 +47,6 @@ static bool running; /* and run has a process */
 
 static bool stop_seen; /* what waits has been handed back */
 static Timer grace_timer;
-
-static double work_began;
-static int completed, failed, put_back;
 
 const char *
 worker_id(void)
@@ -101,8 +98,10 @@ hand_back_waiting(void)
 
 /* ------------------------------------------------------------ registering */
 
-/* The interval between heartbeats for the server's lease (0: not known); 0, with the error told, where the option does
- * not fit. */
+/*
+ * The interval between heartbeats for the server's lease (0: not known); 0,
+ * the error being told, where the option does not fit.
+ */
 static double
 choose_heartbeat(double lease)
 {
@@ -189,37 +188,6 @@ worker_register(const WorkerSetup *new_setup)
 	return 0;
 }
 
-/* --------------------------------------------------------------- progress */
-
-static void
-show_progress(void)
-{
-	Buffer line = {0};
-	double minutes = (events_now() - work_began) / 60;
-
-	next_progress = events_now() + 1;
-	buffer_printf(&line, "%s  ", setup.name);
-	if (running)
-	{
-		const Config *c = run.config;
-
-		buffer_printf(&line, "running %s/%s", c->hardware ? c->hardware : setup.hardware, c->framework);
-		if (c->workload)
-			buffer_printf(&line, "/%s", c->workload);
-		if (c->batch_size && c->sequence_length)
-			buffer_printf(&line, " b%s s%s", c->batch_size, c->sequence_length);
-	}
-	else
-		buffer_puts(&line, stopping() ? "stopping" : "waiting for work");
-	buffer_printf(&line, "  %d done, %d failed", completed, failed);
-	if (put_back > 0)
-		buffer_printf(&line, ", %d put back", put_back);
-	if (minutes > 0.05)
-		buffer_printf(&line, "  %.1f/min", completed / minutes);
-	log_progress(line.data);
-	buffer_free(&line);
-}
-
 /* -------------------------------------------------------------- heartbeat */
 
 /*
@@ -284,10 +252,10 @@ wait_step(double until)
 		hand_back_waiting();
 	else if (events_now() >= next_heartbeat)
 		heartbeat();
-	else if (events_now() >= next_progress)
-		show_progress();
+	else if (events_now() >= progress_due())
+		progress_show(running ? run.config : NULL, stopping() ? "stopping" : "waiting for work");
 	else
-		events_wait(fmin(until, fmin(next_heartbeat, next_progress)));
+		events_wait(fmin(until, fmin(next_heartbeat, progress_due())));
 }
 
 /* ---------------------------------------------------------------- running */
@@ -305,16 +273,6 @@ log_end_of_run(const Receipt *receipt)
 	if (run.message.len > 0)
 		json_string(event, "reason", run.message.data);
 	log_end();
-}
-
-static void
-count_receipt(const Receipt *receipt)
-{
-	if (!receipt->accepted)
-		return;
-	completed += strcmp(receipt->status, "completed") == 0;
-	failed += strcmp(receipt->status, "failed") == 0;
-	put_back += strcmp(receipt->status, "pending") == 0;
 }
 
 /* The database does not take the result as it is: hand in that, at least. */
@@ -351,7 +309,7 @@ hand_in(void)
 					run.config->config_id, database_message());
 		return;
 	}
-	count_receipt(&receipt);
+	progress_count(&receipt);
 	log_end_of_run(&receipt);
 }
 
@@ -381,7 +339,7 @@ run_config(Config *config)
 
 	busy = true;
 	running = run_start(&run, config, &setup.run_settings);
-	next_progress = 0;
+	progress_changed();
 	while (running && !process_done(&run.process))
 		wait_step(EVENTS_NEVER);
 	run_finish(&run);
@@ -455,7 +413,7 @@ claim(void)
 	}
 }
 
-/* Whether --until-settled has come to its end; *code is an exit code where asking failed. */
+/* Whether --until-settled has come to its end; *code is the exit code where asking failed. */
 static bool
 settled(int *code)
 {
@@ -505,12 +463,12 @@ work(void)
 			continue;
 		}
 		batch_free(&batch);
+		if (!stopping() && pause == IDLE_PAUSE_FIRST)
+			log_idle();
 		if (stopping() || settled(&code) || code != 0)
 			return code;
 
-		if (pause == IDLE_PAUSE_FIRST)
-			log_idle();
-		next_progress = 0;
+		progress_changed();
 		until = events_now() + pause * (0.5 + 0.5 * drand48());
 		while (events_now() < until && !stopping())
 			wait_step(until);
@@ -524,12 +482,12 @@ worker_work(void)
 {
 	int code;
 
-	work_began = events_now();
+	progress_begin(setup.name, setup.hardware);
 	release_all("lost");
 	code = work();
 	release_all("preempted");
 	events_clear_timer(&grace_timer);
 	batch_free(&batch);
-	show_progress();
+	progress_show(NULL, "ended");
 	return stopping() ? EXIT_SIGNALLED + events_stop_signal() : code;
 }
