@@ -239,6 +239,7 @@ typedef struct ReadyConfig
 } ReadyConfig;
 
 extern void benchorch_feed(ReadyConfig *configs, int n, const pg_uuid_t *avoid_worker);
+extern void benchorch_open_model(const pg_uuid_t *model_version_id);
 extern void benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker);
 
 /* ------------------------------------------------------------- in progress.c */

@@ -360,16 +360,13 @@ fair_share(const Claim *claim, const Slot *slot, int32 hardware)
 static int32
 claim_lane(Claim *claim, const Slot *slot)
 {
-	bool		warm;
-	int32		hardware = choose(claim, slot, &warm);
-	int32		lane_id = warm ? slot->warm_lane : 0;
+	int32		hardware = 0;
+	int32		lane_id = 0;
 	int			wanted = claim->wanted;
 
-	if (hardware < 0)
-		return 0;
-	claim->wanted = fair_share(claim, slot, hardware);
 	while (claim->taken < claim->wanted)
 	{
+		bool		warm;
 		bool		isnull;
 		int64		chunk_id;
 		int32		chunk_lane;
@@ -379,14 +376,23 @@ claim_lane(Claim *claim, const Slot *slot)
 		int64	   *ids;
 		int32	   *priorities;
 
+		/* until something is taken the choice is open: what a chunk promised may have been spent */
+		if (claim->taken == 0)
+		{
+			hardware = choose(claim, slot, &warm);
+			if (hardware < 0)
+				break;
+			lane_id = warm ? slot->warm_lane : 0;
+			claim->wanted = wanted;
+			claim->wanted = fair_share(claim, slot, hardware);
+		}
 		if ((lane_id ? run_fitting(&lane_chunk, claim, slot, lane_id)
 			 : run_fitting(&best_chunk, claim, slot, hardware)) == 0)
 		{
-			/* nothing in the lane after all: take another, unless something was taken */
-			if (lane_id == 0 || claim->taken > 0)
+			/* nothing more in the lane, or others hold its chunks: the lane's end, or another one */
+			if (lane_id == 0 || claim->taken > 0 ||
+				run_fitting(&best_chunk, claim, slot, hardware) == 0)
 				break;
-			lane_id = 0;
-			continue;
 		}
 		chunk_id = benchorch_column_int64(0, 1);
 		chunk_lane = benchorch_column_int32(0, 2);

@@ -14,12 +14,6 @@
 
 PG_FUNCTION_INFO_V1(benchorch_config_updated);
 
-static Statement mark_open = {
-	.sql = "UPDATE benchorch.model_versions SET finalized_at = NULL WHERE id = $1",
-	.nargs = 1,
-	.types = {UUIDOID}
-};
-
 static Statement normalize_pending = {
 	.sql = "UPDATE benchorch.benchmark_configs SET started_at = NULL, completed_at = NULL, claim_id = NULL,"
 	" run_started = false, version = version + 1 WHERE id = $1",
@@ -124,7 +118,7 @@ benchorch_config_updated(PG_FUNCTION_ARGS)
 		changes[CONFIG_PENDING] = 1;
 		benchorch_count(model, changes);
 		benchorch_check_endgame(old_model);
-		benchorch_run(&mark_open, (Datum[]) {UUIDPGetDatum(model)}, NULL);
+		benchorch_open_model(model);
 	}
 	if (from != to)
 	{

@@ -80,8 +80,8 @@ static const char insert_lanes[] =
 	"  CASE WHEN cell.reason IS NOT NULL THEN pg_catalog.now() END, cell.reason, l.id, $2" \
 	" FROM cell" LANE
 
-static const char insert_first_configs[] = CELLS INSERT_CONFIGS;
-static const char insert_missing_configs[] = CELLS INSERT_CONFIGS " WHERE NOT " ARCHIVED " ON CONFLICT DO NOTHING";
+static const char insert_configs[] = CELLS INSERT_CONFIGS " ON CONFLICT DO NOTHING";
+static const char insert_unarchived_configs[] = CELLS INSERT_CONFIGS " WHERE NOT " ARCHIVED " ON CONFLICT DO NOTHING";
 
 static const char count_cells[] =
 	CELLS
@@ -129,9 +129,8 @@ static Statement lock_model = {
 	.types = {UUIDOID}
 };
 
-static Statement any_config = {
-	.sql = "SELECT 1 FROM benchorch.benchmark_configs WHERE model_version_id = $1"
-	" UNION ALL SELECT 1 FROM benchorch.archived_configs WHERE model_version_id = $1 LIMIT 1",
+static Statement any_archived = {
+	.sql = "SELECT 1 FROM benchorch.archived_configs WHERE model_version_id = $1 LIMIT 1",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
@@ -263,10 +262,10 @@ benchorch_populate_matrix(PG_FUNCTION_ARGS)
 	else
 	{
 		int64		skipped_before = counted(&count_skipped, values);
-		bool		first = benchorch_run(&any_config, values, NULL) == 0;
+		bool		archived = benchorch_run(&any_archived, values, NULL) > 0;
 
 		run_cells(insert_lanes, values, nulls);
-		created = run_cells(first ? insert_first_configs : insert_missing_configs, values, nulls);
+		created = run_cells(archived ? insert_unarchived_configs : insert_configs, values, nulls);
 		existing = expected - created;
 		skipped = counted(&count_skipped, values) - skipped_before;
 		if (skipped > 0)

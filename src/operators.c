@@ -45,12 +45,6 @@ static Statement forgive_attempts = {
 	.types = {INT8OID}
 };
 
-static Statement mark_open = {
-	.sql = "UPDATE benchorch.model_versions SET finalized_at = NULL WHERE id = $1",
-	.nargs = 1,
-	.types = {UUIDOID}
-};
-
 /* The first column of what the last plan returned. */
 static int64 *
 returned_ids(uint64 n)
@@ -104,6 +98,7 @@ benchorch_retry_failed(PG_FUNCTION_ARGS)
 		benchorch_outcome_from_name(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	SPI_connect();
 	benchorch_require_model(DatumGetUUIDP(values[0]));
+	benchorch_open_model(DatumGetUUIDP(values[0]));
 	n = benchorch_run(&select_settled, values, PG_ARGISNULL(1) ? " n" : NULL);
 	ids = returned_ids(n);
 	for (uint64 i = 0; i < n; i++)
@@ -121,10 +116,9 @@ benchorch_retry_failed(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 	}
 	if (reopened > 0)
-	{
-		benchorch_run(&mark_open, values, NULL);
 		benchorch_feed_ids(ids, reopened, NULL);
-	}
+	else
+		benchorch_check_endgame(DatumGetUUIDP(values[0]));
 	SPI_finish();
 	PG_RETURN_INT32(reopened);
 }

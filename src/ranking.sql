@@ -243,6 +243,8 @@ BEGIN
 		RAISE invalid_parameter_value USING MESSAGE = 'partial must not be NULL';
 	END IF;
 	PERFORM pg_advisory_xact_lock(hashtextextended('benchorch:' || model_version_id, 0));
+	/* nobody opens configs of the model from here on; what was opened before is counted next */
+	PERFORM FROM benchorch.model_versions AS m WHERE m.id = finalize.model_version_id FOR NO KEY UPDATE;
 
 	SELECT coalesce(sum(d.pending), 0), coalesce(sum(d.running), 0) INTO pending, running
 	FROM benchorch.progress_deltas AS d WHERE d.model_version_id = finalize.model_version_id;
@@ -260,23 +262,10 @@ BEGIN
 
 	IF NOT partial THEN
 		UPDATE benchorch.model_versions SET finalized_at = now() WHERE id = finalize.model_version_id;
-		/*
-		 * What the model has left in the chunks is spent, unless it was opened
-		 * again meanwhile: then the one snapshot of this statement sees both
-		 * the counts and the chunks of that, or neither.
-		 */
-		WITH settled AS MATERIALIZED (
-			SELECT coalesce(sum(d.pending + d.running), 0) = 0 AS yes
-			FROM benchorch.progress_deltas AS d WHERE d.model_version_id = finalize.model_version_id
-		), lane AS (
-			DELETE FROM benchorch.lane_chunks AS l
-			WHERE l.model_version_id = finalize.model_version_id AND (SELECT yes FROM settled)
-		), priority AS (
-			DELETE FROM benchorch.priority_chunks AS p
-			WHERE p.model_version_id = finalize.model_version_id AND (SELECT yes FROM settled)
-		)
-		DELETE FROM benchorch.endgames AS e
-		WHERE e.model_version_id = finalize.model_version_id AND (SELECT yes FROM settled);
+		/* what the model has left in the chunks is spent */
+		DELETE FROM benchorch.lane_chunks AS l WHERE l.model_version_id = finalize.model_version_id;
+		DELETE FROM benchorch.priority_chunks AS p WHERE p.model_version_id = finalize.model_version_id;
+		DELETE FROM benchorch.endgames AS e WHERE e.model_version_id = finalize.model_version_id;
 	END IF;
 	RETURN cells;
 END
@@ -304,8 +293,12 @@ BEGIN
 			OR NOT EXISTS (SELECT FROM benchorch.endgames WHERE model_version_id = due) THEN
 			CONTINUE;
 		END IF;
-		IF NOT EXISTS (SELECT FROM benchorch.benchmark_configs WHERE model_version_id = due) THEN
-			/* nothing is left of it in the matrix */
+		/* somebody opens configs of it, or has opened and ranked it since */
+		PERFORM FROM benchorch.model_versions WHERE id = due FOR NO KEY UPDATE SKIP LOCKED;
+		CONTINUE WHEN NOT FOUND;
+		IF NOT EXISTS (SELECT FROM benchorch.benchmark_configs WHERE model_version_id = due)
+			OR EXISTS (SELECT FROM benchorch.model_versions WHERE id = due AND finalized_at IS NOT NULL) THEN
+			/* nothing is left of it in the matrix, or it came ranked out of a dump */
 			DELETE FROM benchorch.endgames WHERE model_version_id = due;
 			CONTINUE;
 		END IF;

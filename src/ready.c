@@ -76,11 +76,35 @@ static Statement insert_restored_claim = {
 	.types = {INT8OID, INT8ARRAYOID}
 };
 
+static Statement lock_model_open = {
+	.sql = "SELECT finalized_at IS NULL FROM benchorch.model_versions WHERE id = $1 FOR SHARE",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
+
 static Statement reopen_model = {
 	.sql = "UPDATE benchorch.model_versions SET finalized_at = NULL WHERE id = $1 AND finalized_at IS NOT NULL",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
+
+/*
+ * Configs of the model are opened in this transaction: it is not, or no
+ * longer, finalized, and nobody finalizes it before the transaction ends.
+ * A restore has no row of it yet.
+ */
+void
+benchorch_open_model(const pg_uuid_t *model_version_id)
+{
+	Datum		values[1] = {UUIDPGetDatum(model_version_id)};
+	bool		isnull;
+
+	/* the strong lock first, where it is needed: two sessions that hold the weak one would wait for each other */
+	if (benchorch_run(&reopen_model, values, NULL) > 0)
+		return;
+	if (benchorch_run(&lock_model_open, values, NULL) > 0 && !DatumGetBool(benchorch_column(0, 1, &isnull)))
+		benchorch_run(&reopen_model, values, NULL);
+}
 
 static int
 compare_uuid(const pg_uuid_t *a, const pg_uuid_t *b)
@@ -368,11 +392,11 @@ benchorch_configs_inserted(PG_FUNCTION_ARGS)
 	hash_seq_init(&scan, models);
 	while ((model = hash_seq_search(&scan)) != NULL)
 	{
-		Datum		values[1] = {UUIDPGetDatum(&model->model_version_id)};
-
 		benchorch_count(&model->model_version_id, model->counts);
-		if (model->counts[CONFIG_PENDING] > 0)
-			benchorch_run(&reopen_model, values, NULL);
+		if (model->counts[CONFIG_PENDING] + model->counts[CONFIG_RUNNING] > 0)
+			benchorch_open_model(&model->model_version_id);
+		else
+			benchorch_check_endgame(&model->model_version_id);
 	}
 	SPI_finish();
 	PG_RETURN_POINTER(NULL);

@@ -60,3 +60,20 @@ COMMENT ON FUNCTION benchorch.configs_truncated() IS 'Trigger: TRUNCATE archives
 
 CREATE TRIGGER configs_truncated BEFORE TRUNCATE ON benchorch.benchmark_configs
 	FOR EACH STATEMENT EXECUTE FUNCTION benchorch.configs_truncated();
+
+/* RESTART IDENTITY would hand out ids that archived configs and attempts bear. */
+CREATE FUNCTION benchorch.ids_restarted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM setval('benchorch.benchmark_configs_id_seq', a.id)
+	FROM (SELECT max(id) AS id FROM benchorch.archived_configs) AS a
+	WHERE a.id > (SELECT last_value FROM benchorch.benchmark_configs_id_seq);
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION benchorch.ids_restarted() IS 'Trigger: TRUNCATE ... RESTART IDENTITY does not repeat ids';
+
+CREATE TRIGGER ids_restarted AFTER TRUNCATE ON benchorch.benchmark_configs
+	FOR EACH STATEMENT EXECUTE FUNCTION benchorch.ids_restarted();

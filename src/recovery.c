@@ -88,18 +88,20 @@ benchorch_no_such_worker(const pg_uuid_t *worker_id)
 			 errhint("Register it first: benchorch.register_worker().")));
 }
 
-static Statement note_epoch = {
-	.sql = "INSERT INTO benchorch.server_epoch AS e (started_at, timeline, seen_at) VALUES ($1, $2, pg_catalog.clock_timestamp())"
-	" ON CONFLICT (singleton) DO UPDATE SET started_at = excluded.started_at, timeline = excluded.timeline,"
-	" seen_at = excluded.seen_at WHERE (e.started_at, e.timeline) IS DISTINCT FROM (excluded.started_at, excluded.timeline)",
-	.nargs = 2,
-	.types = {TIMESTAMPTZOID, INT4OID}
+static Statement select_epoch = {
+	.sql = "SELECT seen_at + pg_catalog.make_interval(secs => $3) < pg_catalog.clock_timestamp()"
+	" FROM benchorch.server_epoch WHERE started_at = $1 AND timeline = $2",
+	.nargs = 3,
+	.types = {TIMESTAMPTZOID, INT4OID, FLOAT8OID}
 };
 
-static Statement select_epoch = {
-	.sql = "SELECT seen_at + pg_catalog.make_interval(secs => $1) < pg_catalog.clock_timestamp() FROM benchorch.server_epoch",
-	.nargs = 1,
-	.types = {FLOAT8OID}
+/* Never waits for another session that is at it. */
+static Statement note_epoch = {
+	.sql = "UPDATE benchorch.server_epoch SET started_at = $1, timeline = $2, seen_at = pg_catalog.clock_timestamp()"
+	" WHERE singleton IN (SELECT singleton FROM benchorch.server_epoch"
+	"  WHERE (started_at, timeline) IS DISTINCT FROM ($1, $2) FOR UPDATE SKIP LOCKED)",
+	.nargs = 2,
+	.types = {TIMESTAMPTZOID, INT4OID}
 };
 
 /*
@@ -113,14 +115,16 @@ grace_is_over(void)
 	static TimestampTz known_start = 0;
 	static TimeLineID known_timeline = 0;
 	TimeLineID	timeline = GetWALInsertionTimeLine();
-	Datum		values[2] = {TimestampTzGetDatum(PgStartTime), Int32GetDatum((int32) timeline)};
+	Datum		values[3] = {TimestampTzGetDatum(PgStartTime), Int32GetDatum((int32) timeline), Float8GetDatum(benchorch_lease)};
 	bool		isnull;
 
 	if (known_start == PgStartTime && known_timeline == timeline)
 		return true;
-	benchorch_run(&note_epoch, values, NULL);
-	values[0] = Float8GetDatum(benchorch_lease);
-	benchorch_run(&select_epoch, values, NULL);
+	if (benchorch_run(&select_epoch, values, NULL) == 0)
+	{
+		benchorch_run(&note_epoch, values, NULL);
+		return false;
+	}
 	if (!DatumGetBool(benchorch_column(0, 1, &isnull)))
 		return false;
 	known_start = PgStartTime;

@@ -16,7 +16,7 @@ die "build/benchorch-worker is not there; make worker builds it\n" unless $worke
 # Engine-shaped frameworks that need nothing: they print JSON, fast or slowly.
 my %frameworks = (
 	quick => q({"command": ["sh", "-c", "echo '{{\"output_tokens_per_s\": {batch_size}}}'"]}),
-	held => q({"command": ["sh", "-c", "while test -e $HOME/hold; do sleep 0.05; done; echo '{{}}'"]}),
+	held => q({"command": ["sh", "-c", "echo $$ > $HOME/new; mv $HOME/new $HOME/running; while test -e $HOME/hold; do sleep 0.05; done; echo '{{}}'"]}),
 	dying => q({"command": ["sh", "-c", "test -e $HOME/{config_id} || {{ touch $HOME/{config_id}; exit 3; }}; echo '{{}}'"]}));
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -27,7 +27,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]); }
 sql('CREATE EXTENSION benchorch');
 sql(q{SELECT benchorch.register_hardware('box', '{"kind": "cpu"}'), benchorch.register_workload('chatbot', '{}')});
 sql("SELECT benchorch.register_framework('$_', \$\$$frameworks{$_}\$\$)") foreach sort keys %frameworks;
-$ENV{HOME} = abs_path(PostgreSQL::Test::Utils::tempdir);
+$ENV{HOME} = $ENV{TMPDIR} = abs_path(PostgreSQL::Test::Utils::tempdir);
 
 # While it exists, runs of the framework "held" do not end.
 my $hold = "$ENV{HOME}/hold";
@@ -71,6 +71,7 @@ sub start_worker
 	my %it = (log => "$PostgreSQL::Test::Utils::log_path/worker_" . $started++ . '.log');
 	my @command = ($worker, '--db', $node->connstr('postgres'), '--hardware', 'box', @options);
 
+	unlink "$ENV{HOME}/running";
 	$it{handle} = IPC::Run::start(\@command, '<', \undef, '>', \$it{out}, '2>', $it{log},
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 	$it{pid} = $it{handle}{KIDS}[0]{PID};
@@ -86,7 +87,19 @@ sub end_of
 	return $status & 127 ? -($status & 127) : $status >> 8;
 }
 
-sub alive_below { my @pids = split ' ', `ps -o pid= --ppid $_[0]`; return @pids; }
+# Waits for a run of the framework "held" that was not asked for before; its process.
+sub begun_run
+{
+	my $tries = 20 * $PostgreSQL::Test::Utils::timeout_default;
+	until (-e "$ENV{HOME}/running")
+	{
+		die "timed out waiting: a run\n" if !$tries--;
+		select undef, undef, undef, 0.05;
+	}
+	my $pid = slurp_file("$ENV{HOME}/running");
+	unlink "$ENV{HOME}/running";
+	return $pid + 0;
+}
 
 # -------------------------------------------------------------- to the end
 
@@ -116,8 +129,7 @@ is(sql(q{SELECT DISTINCT outcome || ' ' || exit_code || ' ' || argv[1] FROM benc
 
 $model = matrix('held', 10);
 my $it = start_worker('--name', 'second', '--framework', 'held', '--grace', '0');
-wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started}, 'a run');
-my ($child) = alive_below($it->{pid});
+my $child = begun_run();
 kill TERM => $it->{pid};
 is(end_of($it), 143, 'SIGTERM ends a worker with 143');
 is(counts($model), 'pending 10', 'everything is pending again');
@@ -125,7 +137,7 @@ is(sql(qq{SELECT sum(retry_count) FROM benchorch.benchmark_configs WHERE model_v
 ok(!kill(0, $child), 'the benchmark is gone');
 
 $it = start_worker('--name', 'second', '--framework', 'held', '--grace', '60');
-wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started}, 'a run');
+begun_run();
 my $waiting = sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND status = 'running'});
 cmp_ok($waiting, '>', 1, 'a batch waits behind the first run');
 kill INT => $it->{pid};
@@ -137,7 +149,7 @@ is(end_of($it), 130, 'a second Ctrl-C ends the run as well, with 130');
 is(counts($model), 'pending 10', 'everything is pending again');
 
 $it = start_worker('--name', 'second', '--framework', 'held', '--grace', '60');
-wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started}, 'a run');
+begun_run();
 kill TERM => $it->{pid};
 wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND status = 'running'},
 	'what waits to be handed back');
@@ -150,9 +162,7 @@ invariants_hold();
 
 append_to_file($hold, '');
 $it = start_worker('--name', 'second', '--framework', 'held', '--heartbeat', '0.2');
-wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND status = 'running'
-	AND run_started}, 'a run');
-($child) = alive_below($it->{pid});
+$child = begun_run();
 sql("SELECT benchorch.cancel('$model')");
 my $next = matrix('held', 1);
 wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$next' AND run_started},
@@ -161,7 +171,7 @@ ok(!kill(0, $child), 'a cancelled run is killed, and the worker goes on');
 
 # ---------------------------------------------------------- a dead worker
 
-my ($orphan) = alive_below($it->{pid});
+my $orphan = begun_run();
 kill KILL => $it->{pid};
 is(end_of($it), -9, 'a worker is killed in the middle of a run');
 kill KILL => $orphan;
@@ -176,8 +186,7 @@ is(sql(qq{SELECT outcome FROM benchorch.attempts JOIN benchorch.benchmark_config
 append_to_file($hold, '');
 $next = matrix('held', 5);
 $it = start_worker('--name', 'second', '--framework', 'held', '--heartbeat', '0.2');
-wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$next' AND run_started}, 'a run');
-($orphan) = alive_below($it->{pid});
+$orphan = begun_run();
 kill KILL => $it->{pid}, $orphan;
 end_of($it);
 unlink $hold;
@@ -191,7 +200,7 @@ invariants_hold();
 append_to_file($hold, '');
 $next = matrix('held', 3);
 $it = start_worker('--name', 'second', '--framework', 'held', '--until-settled');
-wait_for(qq{SELECT count(*) = 1 FROM benchorch.benchmark_configs WHERE model_version_id = '$next' AND run_started}, 'a run');
+begun_run();
 $node->stop('immediate');
 unlink $hold;
 $node->start;

@@ -10,7 +10,9 @@
 extern double events_now(void);
 #define EVENTS_NEVER 1e300
 
-/* Blocks the signals that the loop reads; stop_handler hears of SIGTERM, SIGINT and SIGHUP; count is 1 for the first.
+/*
+ * Blocks the signals that the loop reads; stop_handler hears of SIGTERM, SIGINT
+ * and SIGHUP, where they are not ignored; count is 1 for the first.
  */
 extern bool events_open(void (*stop_handler)(int count));
 extern void events_close(void);

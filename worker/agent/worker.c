@@ -483,7 +483,8 @@ worker_work(void)
 	int code;
 
 	progress_begin(setup.name, setup.hardware);
-	release_all("lost");
+	/* what an earlier process of this name has left running is lost; where that cannot be told, it is released */
+	holds_unknown = call_release(id, "lost") != DATABASE_OK;
 	code = work();
 	release_all("preempted");
 	events_clear_timer(&grace_timer);

@@ -7,7 +7,6 @@
 #include "config.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,18 +41,6 @@ static const struct
 	{"qkv_bias", KEY_FLAG, 1, offsetof(struct architecture, qkv_bias)},
 	{"qk_norm", KEY_FLAG, 1, offsetof(struct architecture, qk_norm)},
 };
-
-enum engine_status
-engine_fail(struct engine_error *error, enum engine_status status,
-			const char *format,...)
-{
-	va_list		args;
-
-	va_start(args, format);
-	vsnprintf(error->message, sizeof(error->message), format, args);
-	va_end(args);
-	return status;
-}
 
 /* reads one key into its field; absent keys are the caller's business */
 static enum engine_status

@@ -83,6 +83,17 @@ place_row(struct backend *cpu, int layer, int request, int position, float *qkv)
 	}
 }
 
+/* a few single rows are done sooner than they are handed out */
+static void
+run_rows(struct backend *cpu, pool_work work, struct attention *attention, int rows)
+{
+	if (rows > 4)
+		pool_run(cpu->pool, work, attention, rows);
+	else
+		for (int i = 0; i < rows; i++)
+			work(attention, i, 0);
+}
+
 static size_t
 qkv_width(const struct backend *cpu)
 {
@@ -107,10 +118,8 @@ cpu_place(struct backend *cpu, int layer, const struct cpu_block *blocks, int n_
 {
 	struct attention attention = {cpu, layer, blocks, n_blocks, 0, 0};
 
-	/* a few single rows are done sooner than they are handed out */
-	if (n_blocks <= 4 && blocks[0].length == 1)
-		for (int i = 0; i < n_blocks; i++)
-			place_item(&attention, i, 0);
+	if (blocks[0].length == 1)
+		run_rows(cpu, place_item, &attention, n_blocks);
 	else
 		pool_run(cpu->pool, place_item, &attention, n_blocks);
 }
@@ -276,6 +285,16 @@ combine(struct backend *cpu, int splits, int request, int head)
 	}
 }
 
+static void
+combine_item(void *argument, int item, int thread)
+{
+	struct attention *attention = argument;
+
+	(void) thread;
+	for (int head = 0; head < attention->cpu->a.n_heads; head++)
+		combine(attention->cpu, attention->splits, item, head);
+}
+
 void
 cpu_attend_step(struct backend *cpu, int layer, int position)
 {
@@ -290,9 +309,7 @@ cpu_attend_step(struct backend *cpu, int layer, int position)
 		attention.splits = cpu_smaller(attention.splits, cpu_parts(attention.context, 64));
 	}
 	pool_run(cpu->pool, step_item, &attention, heads * attention.splits);
-	for (int request = 0; request < cpu->workload.batch_size; request++)
-		for (int head = 0; head < cpu->a.n_heads; head++)
-			combine(cpu, attention.splits, request, head);
+	run_rows(cpu, combine_item, &attention, cpu->workload.batch_size);
 }
 
 size_t

@@ -1,7 +1,7 @@
 # engine.mk: builds benchorch-engine and its reference test.
 #
-# Included by the top-level Makefile, which sets VERSION; works alone too, from
-# the repository's root: make -f worker/engine/engine.mk
+# Included by the top-level Makefile; works alone too, from the repository's
+# root: make -f worker/engine/engine.mk
 #
 # The inner loops are compiled once for each set of vector instructions and
 # chosen at run time, so nothing here may ask for -march=native.
@@ -10,12 +10,13 @@ ENGINE_DIR = worker/engine
 ENGINE_BUILD = build/engine
 ENGINE_CC ?= gcc
 ENGINE_CFLAGS ?= -O3 -g
-VERSION ?= $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" benchorch.control)
+# a name of its own: PGXS has a VERSION, which is PostgreSQL's
+ENGINE_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" benchorch.control)
 
 ENGINE_FLAGS = -std=gnu11 -Wall -Wextra -Werror -pthread -I$(ENGINE_DIR) -MMD -MP
 
 ENGINE_MODULES = backend config cpu cpu_attention cpu_blas cpu_forward cpu_linear \
-	json machine measure model pool report roofline statistics
+	engine json machine measure model pool report roofline statistics
 ENGINE_KERNELS = plain
 ifneq ($(filter x86_64-%,$(shell $(ENGINE_CC) -dumpmachine)),)
 ENGINE_KERNELS += avx2 avx512
@@ -44,7 +45,7 @@ build/test-engine-reference: $(ENGINE_BUILD)/test-reference.o $(ENGINE_COMMON)
 $(ENGINE_KERNEL_OBJECTS): $(ENGINE_BUILD)/cpu_kernels_%.o: $(ENGINE_DIR)/cpu_kernels.c | $(ENGINE_BUILD)
 	$(ENGINE_CC) $(ENGINE_FLAGS) $(ENGINE_CFLAGS) $(ENGINE_KERNEL_FLAGS_$*) -DKERNELS=$* -c -o $@ $<
 
-$(ENGINE_BUILD)/main.o: ENGINE_FLAGS += -DBENCHORCH_VERSION='"$(VERSION)"'
+$(ENGINE_BUILD)/main.o: ENGINE_FLAGS += -DBENCHORCH_VERSION='"$(ENGINE_VERSION)"'
 $(ENGINE_BUILD)/main.o: benchorch.control
 
 $(ENGINE_MODULE_OBJECTS) $(ENGINE_BUILD)/main.o: $(ENGINE_BUILD)/%.o: $(ENGINE_DIR)/%.c | $(ENGINE_BUILD)

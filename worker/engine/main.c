@@ -61,6 +61,9 @@ static const char help[] =
 "  --no-blas                  do not use OpenBLAS (for tests)\n"
 "  --help, --version\n"
 "\n"
+"The tokens fed come from the seed, not from the model.  OpenBLAS is used where it\n"
+"is installed; BENCHORCH_BLAS_CORETYPE overrides which of its kernels.\n"
+"\n"
 "Exit codes: 0 ok, 64 wrong command line, 65 a config that cannot be run,\n"
 "69 does not fit into memory, 70 internal error.\n";
 

@@ -1,0 +1,745 @@
+/*
+ * The claim protocol of benchorch: who may hold a config, and when its model
+ * version is ranked.  README.md beside this file says how to read it, what is
+ * left out, and which line of C or SQL each guard stands for.
+ *
+ * The database is modelled as transactions see it under READ COMMITTED.
+ * now[] is what is committed.  Whoever changes a row locks it and works on
+ * mine[], which nobody else sees; commit() makes all of a transaction's work
+ * visible at once, and checks every invariant; roll_back() leaves no trace.
+ * Each step of a session is one statement with a snapshot of its own.  Waiting
+ * for a row that another session has locked may also end in a rollback:
+ * PostgreSQL's deadlock detector, a cancelled query, a lost connection.
+ *
+ * A session may make any call at any time under any claim that was ever
+ * handed out.  So a worker that dies, freezes, comes back late or hands in
+ * twice needs no process of its own: its call is not made, or made late, or
+ * made again.  Time is left open likewise: a lease may run out at any moment,
+ * and a delayed retry may become due at any moment.
+ */
+
+/* ------------------------------------------------------------------ bounds */
+
+#ifndef CONFIGS
+#define CONFIGS		2		/* 1 or 2 */
+#endif
+#ifndef TOKENS
+#define TOKENS		3		/* claims in all: at most MAX_TOKENS */
+#endif
+#ifndef SESSIONS
+#define SESSIONS	2
+#endif
+#ifndef LIMIT
+#define LIMIT		2		/* blamed attempts after which a config fails */
+#endif
+#ifndef REOPENINGS
+#define REOPENINGS	1		/* calls of retry_failed that open a config */
+#endif
+#define MAX_TOKENS	4
+#define WORKERS		2		/* 1 and 2; 0 stands for a claim without worker */
+#define LAST		(CONFIGS - 1)
+
+/* ----------------------------------------------------------------- the data */
+
+#define PENDING		0
+#define RUNNING		1
+#define COMPLETED	2
+#define FAILED		3
+#define CANCELLED	4		/* or skipped */
+#define SETTLED(s)	((s) >= COMPLETED)
+
+typedef Row					/* of benchmark_configs, with what attempts tells of it */
+{
+	byte status;
+	byte claim;				/* the current one, or the one that settled it */
+	bit started;
+	byte spent				/* blamed attempts */
+};
+Row now[CONFIGS];			/* committed */
+Row mine[CONFIGS];			/* as the holder of the lock sees it */
+byte lock[CONFIGS];			/* the session that holds the row; 0: none */
+
+/* Chunks: how many entries name a config, and how many of those a claim on its way has locked.  Entries may be stale. */
+byte lane_chunks[CONFIGS], lane_locked[CONFIGS];			/* for workers */
+byte priority_chunks[CONFIGS], priority_locked[CONFIGS];	/* for claims without worker */
+
+bit delayed[CONFIGS];		/* rows of delayed_configs */
+byte delay_lock[CONFIGS];
+
+byte tokens;				/* claims handed out: 1 to tokens */
+byte claiming;				/* claims on their way */
+byte owner[MAX_TOKENS + 1];
+byte held[MAX_TOKENS + 1];	/* the configs that a claim took: bits */
+byte claims;				/* rows of the table claims: bits */
+#ifdef TOKENS_REPEAT
+byte number[MAX_TOKENS + 1], sequence;	/* what a bare sequence gives */
+#endif
+
+#define NONE		0
+#define VALID		1
+#define EXPIRED		2
+byte lease[WORKERS + 1], lease_lock[WORKERS + 1];
+
+byte accepted[CONFIGS];		/* claims of which there is an accepted result: bits */
+byte busy;					/* sessions inside a transaction */
+
+#ifdef ENDGAME
+bit mark;					/* rows of endgames */
+bit finalized;				/* model_versions.finalized_at */
+byte model_lock;			/* the row of model_versions */
+byte advisory;				/* the advisory lock on the model */
+byte reopenings;
+bit due;					/* for the checks: became settled, and was not ranked since */
+bit outdated;				/* for the checks: became settled again since results were last read */
+#endif
+
+#ifdef CRASHES
+Row safe[CONFIGS];			/* what is flushed */
+byte safe_lanes[CONFIGS], safe_priorities[CONFIGS], safe_accepted[CONFIGS], safe_claims, safe_lease[WORKERS + 1];
+bit safe_delayed[CONFIGS];
+byte acknowledged[CONFIGS];	/* for the checks: what callers were told is accepted */
+bit crashed;
+#ifdef TOKENS_REPEAT
+byte safe_sequence;
+#endif
+#endif
+
+#define ME				(_pid + 1)
+#define BIT(n)			(1 << (n))
+#define HAS(set, n)		(((set) >> (n)) & 1)
+#define ONE_BIT(set)	(((set) & ((set) - 1)) == 0)
+#define FREE(i)			(lock[i] == 0 || lock[i] == ME)
+#define SEES(i)			(lock[i] == ME -> mine[i].status : now[i].status)
+#define ALL_SETTLED		(SETTLED(now[0].status) && SETTLED(now[LAST].status))
+
+/* ------------------------------------------------------------------- guards */
+
+/* Taken out by -DNAME each, as are some further down: the table in README.md has them all. */
+
+#ifdef NO_PENDING_RECHECK
+#define STILL_PENDING(i)	true
+#else
+#define STILL_PENDING(i)	(now[i].status == PENDING)
+#endif
+
+/* A call under a claim finds the claim current. */
+#ifdef NO_FENCE
+#define CURRENT(token, i)	(now[i].status == RUNNING && HAS(held[token], i))
+#else
+#ifdef TOKENS_REPEAT
+#define CURRENT(token, i)	(now[i].status == RUNNING && HAS(held[token], i) && number[now[i].claim] == number[token])
+#else
+#define CURRENT(token, i)	(now[i].status == RUNNING && now[i].claim == token)
+#endif
+#endif
+
+/* A config is still what the list of a sweep or release said. */
+#ifdef NO_TAKE_BACK_FENCE
+#define STILL_HELD(i)		(now[i].status == RUNNING)
+#else
+#define STILL_HELD(i)		(now[i].status == RUNNING && HAS(list, now[i].claim))
+#endif
+
+#ifdef NO_TRANSITION_TABLE
+#define MAY_CANCEL(i)		(SEES(i) != CANCELLED)
+#else
+#define MAY_CANCEL(i)		(!SETTLED(SEES(i)))
+#endif
+
+#ifdef STALE_DELAY_COUNTS
+#define WAITS(i)			((delayed[i] && !HAS(woken, i)) || HAS(waits, i))
+#else
+#define WAITS(i)			(((delayed[i] && !HAS(woken, i)) || HAS(waits, i)) && SEES(i) == PENDING)
+#endif
+
+/* What a session is at. */
+#define CLAIM		1
+#define HAND_IN		2
+#define SWEEP		3
+#define RELEASE		4
+#define RESET_STALE	5
+#define CANCEL		6
+#define RESET		7
+#define WAKE		8
+#define RETRY		9
+#define FINALIZE	10
+
+/* --------------------------------------------------------------- the checks */
+
+/*
+ * What may become of a config in one transaction.  running -> running under
+ * another claim would be two current claims, and only retry_failed opens what
+ * is settled.
+ */
+#define LEGAL(i) ( \
+	(now[i].status == PENDING && (mine[i].status == PENDING || mine[i].status == RUNNING || mine[i].status == CANCELLED)) || \
+	(now[i].status == RUNNING && (mine[i].status != RUNNING || mine[i].claim == now[i].claim)) || \
+	(now[i].status == mine[i].status && SETTLED(now[i].status)) || \
+	(verb == RETRY && (now[i].status == FAILED || now[i].status == CANCELLED) && mine[i].status == PENDING))
+
+inline check()
+{
+	j = 0;
+	do
+	:: j < CONFIGS ->
+		/* running: there is a current claim, and the sweep finds it */
+		assert(now[j].status != RUNNING || (HAS(claims, now[j].claim) && HAS(held[now[j].claim], j)));
+		/* pending: claims of both kinds find it, or the alarm clock does */
+		assert(now[j].status != PENDING || (lane_chunks[j] > 0 && priority_chunks[j] > 0) || delayed[j]);
+		/* attempts have an end */
+		assert(now[j].spent <= LIMIT && (now[j].spent < LIMIT || SETTLED(now[j].status)));
+		/* one accepted result at most, and it is that of the claim that settled the config */
+		assert(ONE_BIT(accepted[j]));
+		assert(accepted[j] == 0 || (now[j].status == COMPLETED && HAS(accepted[j], now[j].claim)));
+		j++
+	:: else -> break
+	od;
+#ifdef ENDGAME
+	/* finalized only while settled; what is due is marked */
+	assert(!finalized || ALL_SETTLED);
+	assert(!due || !ALL_SETTLED || mark);
+#endif
+	j = 0
+}
+
+/* ------------------------------------------------------------- transactions */
+
+inline lock_row(i)
+{
+	if
+	:: lock[i] != ME ->
+		lock[i] = ME;
+		mine[i].status = now[i].status;
+		mine[i].claim = now[i].claim;
+		mine[i].started = now[i].started;
+		mine[i].spent = now[i].spent
+	:: else
+	fi
+}
+
+/* The end of a transaction, however it ends. */
+inline forget()
+{
+	j = 0;
+	do
+	:: j < CONFIGS ->
+		if
+		:: lock[j] == ME ->
+			lock[j] = 0;
+			mine[j].status = 0; mine[j].claim = 0; mine[j].started = 0; mine[j].spent = 0
+		:: else
+		fi;
+		lane_locked[j] = lane_locked[j] - HAS(took_lane, j);
+		priority_locked[j] = priority_locked[j] - HAS(took_priority, j);
+		if :: delay_lock[j] == ME -> delay_lock[j] = 0 :: else fi;
+		j++
+	:: else -> break
+	od;
+	j = 1;
+	do
+	:: j <= WORKERS ->
+		if :: lease_lock[j] == ME -> lease_lock[j] = 0 :: else fi;
+		j++
+	:: else -> break
+	od;
+	if :: verb == CLAIM -> claiming-- :: else fi;
+#ifdef ENDGAME
+	if :: model_lock == ME -> model_lock = 0 :: else fi;
+	if :: advisory == ME -> advisory = 0 :: else fi;
+	marks = 0; unmark = 0;
+#endif
+	verb = 0; c = 0; w = 0; list = 0; got = 0; gone = 0; took_lane = 0; took_priority = 0; fed = 0; waits = 0; woken = 0;
+	result = 0; j = 0;
+	busy--
+}
+
+inline publish_row(i)
+{
+	if :: HAS(got, i) -> mine[i].claim = tokens :: else fi;
+	assert(LEGAL(i));
+	/* a sweep or release takes from the worker that it is about, and from nobody else */
+	assert((verb != SWEEP && verb != RELEASE && verb != RESET_STALE) || owner[now[i].claim] == w);
+	/* a result is accepted of the claim that is current */
+	if
+	:: result != 0 ->
+		assert(now[i].status == RUNNING && now[i].claim == result);
+		accepted[i] = accepted[i] | BIT(result)
+	:: else
+	fi;
+	now[i].status = mine[i].status;
+	now[i].claim = mine[i].claim;
+	now[i].started = mine[i].started;
+	now[i].spent = mine[i].spent
+}
+
+inline commit()
+{
+	atomic {
+#ifdef CRASHES
+		/* flushed, or not yet: a flush takes with it all that was committed before */
+		if :: flushed = 1 :: MAY_STAY_UNFLUSHED -> flushed = 0 fi;
+#endif
+		d_step {
+			/* a claim's token and its row come with what it took */
+			if
+			:: got != 0 ->
+				tokens++;
+				owner[tokens] = w;
+				held[tokens] = got;
+#ifndef NO_CLAIM_ROW
+				claims = claims | BIT(tokens);
+#endif
+#ifdef TOKENS_REPEAT
+				sequence++;
+				number[tokens] = sequence
+#endif
+			:: else
+			fi;
+			claims = claims & ~gone;
+			/* no lease is voided that holds */
+			assert(verb != SWEEP || lease[w] == EXPIRED);
+			if :: verb == CLAIM && w != 0 -> lease[w] = VALID :: else fi;
+#ifdef ENDGAME
+			was_settled = ALL_SETTLED;
+#endif
+			j = 0;
+			do
+			:: j < CONFIGS ->
+				if :: lock[j] == ME -> publish_row(j) :: else fi;
+				lane_chunks[j] = lane_chunks[j] - HAS(took_lane, j) + HAS(fed, j);
+				priority_chunks[j] = priority_chunks[j] - HAS(took_priority, j) + HAS(fed, j);
+				if :: HAS(woken, j) -> delayed[j] = 0 :: else fi;
+				if :: HAS(waits, j) -> delayed[j] = 1 :: else fi;
+				j++
+			:: else -> break
+			od;
+#ifdef ENDGAME
+			if :: marks -> mark = 1 :: else fi;
+			if
+			:: verb == FINALIZE ->
+				/* exactly once for each time that the model became settled */
+				assert(due);
+				due = outdated;
+				finalized = 1;
+				if :: unmark -> mark = 0 :: else fi
+			:: verb == RETRY && model_lock == ME -> finalized = 0
+			:: else
+			fi;
+			if
+			:: !was_settled && ALL_SETTLED -> due = 1; outdated = 1
+			:: !ALL_SETTLED -> due = 0; outdated = 0
+			:: else
+			fi;
+			was_settled = 0;
+#endif
+#ifdef CRASHES
+			if :: result != 0 -> acknowledged[c] = acknowledged[c] | BIT(result) :: else fi;
+			if :: flushed -> save() :: else fi;
+			flushed = 0;
+#endif
+			forget();
+			check()
+		}
+	}
+}
+
+/* --------------------------------------------------------- what calls share */
+
+/* A claim whose only config has left it needs no row: leave_claim(). */
+inline leave_claim(i)
+{
+	if :: ONE_BIT(held[mine[i].claim]) -> gone = gone | BIT(mine[i].claim) :: else fi
+}
+
+/* running -> pending: benchorch_put_back(). */
+inline put_back(i, later)
+{
+	leave_claim(i);
+	mine[i].status = PENDING;
+	mine[i].claim = 0;
+	mine[i].started = 0;
+	if
+	:: later -> waits = waits | BIT(i)
+	:: else ->
+#ifndef NO_CHUNK_ON_PUT_BACK
+		fed = fed | BIT(i)
+#else
+		skip
+#endif
+	fi
+}
+
+/* running -> pending, or failed when the attempts are used up: benchorch_end_attempt(). */
+inline end_attempt(i, later)
+{
+#ifndef NO_ATTEMPT_LIMIT
+	mine[i].spent++;
+#endif
+	if
+	:: mine[i].spent >= LIMIT ->
+		leave_claim(i);
+		mine[i].status = FAILED;
+		mine[i].started = 0
+	:: else -> put_back(i, later)
+	fi
+}
+
+/* ------------------------------------------------------------------ a session */
+
+#ifdef COMPLETIONS_UNFLUSHED
+#define MAY_STAY_UNFLUSHED	true
+#else
+#define MAY_STAY_UNFLUSHED	(verb == CLAIM || verb == SWEEP || verb == WAKE)
+#endif
+
+#ifdef LIVENESS
+#define MAY_ROLL_BACK	false
+#else
+#define MAY_ROLL_BACK	true
+#endif
+
+#define LANE_READY(i)		(lane_chunks[i] > lane_locked[i] && !HAS(took_lane, i))
+#define PRIORITY_READY(i)	(priority_chunks[i] > priority_locked[i] && !HAS(took_priority, i))
+#define READY(i)			(w == 0 -> PRIORITY_READY(i) : LANE_READY(i))
+/* the claims of w that the table claims has, and that took a config */
+#define OF(token)			(HAS(claims, token) && owner[token] == w -> BIT(token) : 0)
+#define LISTED(i)			((HAS(list, 1) && HAS(held[1], i)) || (HAS(list, 2) && HAS(held[2], i)) || \
+							 (HAS(list, 3) && HAS(held[3], i)) || (HAS(list, 4) && HAS(held[4], i)))
+#define BEGIN(what)			busy++; verb = what
+
+/* One call: the claims of w, of which something may run. */
+#define TAKE_BACK(what, worker) \
+	d_step { BEGIN(what); w = worker; list = OF(1) | OF(2) | OF(3) | OF(4) }
+#define HAS_CLAIMS(worker) \
+	((HAS(claims, 1) && owner[1] == worker) || (HAS(claims, 2) && owner[2] == worker) || \
+	 (HAS(claims, 3) && owner[3] == worker) || (HAS(claims, 4) && owner[4] == worker))
+
+#define UNDER(token, i)	:: CURRENT(token, i) && lock[i] == 0 -> d_step { BEGIN(HAND_IN); c = i; t = token }
+#define START(token, i)	:: CURRENT(token, i) && lock[i] == 0 && !now[i].started -> now[i].started = 1; goto end_idle
+
+active [SESSIONS] proctype session()
+{
+	byte verb, c, t, w, j, list, got, gone, took_lane, took_priority, fed, waits, woken, result;
+#ifdef ENDGAME
+	bit marks, unmark, was_settled, saw;
+#endif
+#ifdef CRASHES
+	bit flushed;
+#endif
+
+end_idle:
+	if
+	/* ---- calls that begin here and go on below */
+	:: atomic { tokens + claiming < TOKENS && (lane_chunks[0] > lane_locked[0] || lane_chunks[LAST] > lane_locked[LAST]) ->
+			BEGIN(CLAIM); claiming++; if :: w = 1 :: w = 2 fi };
+		goto claim
+	:: atomic { tokens + claiming < TOKENS && (priority_chunks[0] > priority_locked[0] || priority_chunks[LAST] > priority_locked[LAST]) ->
+			BEGIN(CLAIM); claiming++ };
+		goto claim
+	:: atomic { if UNDER(1, 0) UNDER(2, 0) UNDER(3, 0) UNDER(4, 0)
+#if CONFIGS > 1
+			UNDER(1, 1) UNDER(2, 1) UNDER(3, 1) UNDER(4, 1)
+#endif
+			fi };
+		goto under_claim
+	:: atomic { if START(1, 0) START(2, 0) START(3, 0) START(4, 0)
+#if CONFIGS > 1
+			START(1, 1) START(2, 1) START(3, 1) START(4, 1)
+#endif
+			fi }
+#ifdef NO_LEASE_LOCK
+	:: atomic { lease[1] == EXPIRED && HAS_CLAIMS(1) -> TAKE_BACK(SWEEP, 1) }; goto take_back
+	:: atomic { lease[2] == EXPIRED && HAS_CLAIMS(2) -> TAKE_BACK(SWEEP, 2) }; goto take_back
+#else
+	:: atomic { lease[1] == EXPIRED && lease_lock[1] == 0 && HAS_CLAIMS(1) -> lease_lock[1] = ME; TAKE_BACK(SWEEP, 1) };
+		goto take_back
+	:: atomic { lease[2] == EXPIRED && lease_lock[2] == 0 && HAS_CLAIMS(2) -> lease_lock[2] = ME; TAKE_BACK(SWEEP, 2) };
+		goto take_back
+#endif
+	:: atomic { HAS_CLAIMS(1) -> TAKE_BACK(RELEASE, 1) }; goto take_back
+	:: atomic { HAS_CLAIMS(2) -> TAKE_BACK(RELEASE, 2) }; goto take_back
+	:: atomic { HAS_CLAIMS(0) -> TAKE_BACK(RESET_STALE, 0) }; goto take_back
+	:: atomic { MAY_CANCEL(0) && lock[0] == 0 -> BEGIN(CANCEL) }; goto cancel
+#if CONFIGS > 1
+	:: atomic { MAY_CANCEL(1) && lock[1] == 0 -> BEGIN(CANCEL); c = 1 }; goto cancel
+#endif
+	:: atomic { now[0].status == RUNNING && lock[0] == 0 -> BEGIN(RESET) }; goto reset
+#if CONFIGS > 1
+	:: atomic { now[1].status == RUNNING && lock[1] == 0 -> BEGIN(RESET); c = 1 }; goto reset
+#endif
+	:: atomic { delayed[0] && delay_lock[0] == 0 -> BEGIN(WAKE) }; goto wake
+#if CONFIGS > 1
+	:: atomic { delayed[1] && delay_lock[1] == 0 -> BEGIN(WAKE); c = 1 }; goto wake
+#endif
+#ifdef ENDGAME
+	:: atomic { (now[0].status == FAILED || now[0].status == CANCELLED) && lock[0] == 0 && reopenings < REOPENINGS ->
+			BEGIN(RETRY); reopenings++ };
+		goto retry
+#if CONFIGS > 1
+	:: atomic { (now[1].status == FAILED || now[1].status == CANCELLED) && lock[1] == 0 && reopenings < REOPENINGS ->
+			BEGIN(RETRY); reopenings++; c = 1 };
+		goto retry
+#endif
+#ifdef FINALIZE_WITHOUT_LOOKING
+	:: atomic { mark -> BEGIN(FINALIZE); saw = 1 }; goto finalize
+#else
+	:: atomic { mark && ALL_SETTLED -> BEGIN(FINALIZE); saw = 1 }; goto finalize
+#endif
+#endif
+	fi;
+	goto end_idle;
+
+	/* ---- claim_batch: a chunk's entry (SKIP LOCKED), then the config that it names */
+claim:
+	atomic {
+		if
+		:: READY(0) -> c = 0
+#if CONFIGS > 1
+		:: READY(1) -> c = 1
+#endif
+		:: else -> goto claimed
+		fi;
+		if
+		:: w == 0 -> priority_locked[c]++; took_priority = took_priority | BIT(c)
+		:: else -> lane_locked[c]++; took_lane = took_lane | BIT(c)
+		fi;
+		/* the snapshot of the UPDATE: what is not pending in it is dropped with the chunk */
+		if :: SEES(c) == PENDING && !HAS(got, c) :: else -> goto claimed fi
+	};
+	/* it may have to wait for the row, and looks at it again then */
+	atomic {
+		if
+		:: FREE(c) ->
+			if
+			:: STILL_PENDING(c) ->
+				lock_row(c);
+				mine[c].status = RUNNING;
+				mine[c].started = 0;
+				got = got | BIT(c)
+			:: else
+			fi
+		:: !FREE(c) -> goto give_up
+		fi
+	};
+claimed:
+	if
+	:: READY(0) || READY(LAST) -> goto claim
+	:: w == 0 -> goto finish
+	/* touch_lease */
+	:: w != 0 && lease_lock[w] == 0 -> lease_lock[w] = ME; goto finish
+	:: w != 0 && lease_lock[w] != 0 -> goto give_up
+	fi;
+
+	/* ---- hand_in, complete, update_status under a claim: the row, then the rest */
+under_claim:
+	atomic {
+		if
+		:: lock[c] == 0 && CURRENT(t, c) ->
+			if
+			:: lock_row(c); leave_claim(c); mine[c].status = COMPLETED; mine[c].started = 0; result = t
+			:: lock_row(c); end_attempt(c, false)
+			:: lock_row(c); end_attempt(c, true)
+			fi
+		:: lock[c] == 0 && !CURRENT(t, c)	/* late: kept as unaccepted, or BO001 */
+		:: lock[c] != 0
+		fi;
+		t = 0
+	};
+	if :: lock[c] == ME -> goto look :: else -> goto give_up fi;
+
+	/* ---- the sweep, release, reset_stale: what the list says, in id order, each looked at under its lock */
+take_back:
+	do
+	:: c < CONFIGS && !LISTED(c) -> c++
+	:: atomic { c < CONFIGS && LISTED(c) && lock[c] == 0 ->
+		if
+		:: STILL_HELD(c) ->
+			lock_row(c);
+			if
+			:: verb == RESET_STALE || (verb == SWEEP && mine[c].started) -> end_attempt(c, false)
+			:: else -> put_back(c, false)
+			fi
+		:: else
+		fi;
+		c++
+		}
+	:: c < CONFIGS && LISTED(c) && lock[c] != 0 -> goto give_up
+	:: c == CONFIGS -> break
+	od;
+	/* nothing runs under them any more */
+	if :: verb == SWEEP -> gone = gone | list :: else fi;
+	goto look;
+
+	/* ---- cancel, update_status to skipped or cancelled, OOM dominance; cancel goes on in id order */
+cancel:
+	atomic {
+		if
+		:: FREE(c) && (!delayed[c] || delay_lock[c] == 0) ->
+			if
+			:: MAY_CANCEL(c) ->
+				lock_row(c);
+				if
+				:: mine[c].status == RUNNING -> leave_claim(c)
+				:: else ->
+					if :: delayed[c] -> delay_lock[c] = ME; woken = woken | BIT(c) :: else fi;
+#if defined(ENDGAME) && !defined(NO_MARK_FOR_PENDING)
+					/* whoever settles what was pending may be the last, whatever else it sees */
+					marks = 1
+#endif
+				fi;
+				mine[c].status = CANCELLED;
+				mine[c].started = 0
+			:: else
+			fi
+		:: else -> goto give_up
+		fi
+	};
+	goto look;
+
+	/* ---- an operator's reset: update_status to pending, or the typed UPDATE */
+reset:
+	atomic {
+		if
+		:: lock[c] == 0 && now[c].status == RUNNING -> lock_row(c); put_back(c, false); goto finish
+		:: else -> goto give_up
+		fi
+	};
+
+	/* ---- a retry time has come: the row of delayed_configs, then a chunk for what is pending */
+wake:
+	atomic {
+		if
+		:: delay_lock[c] == 0 && delayed[c] -> delay_lock[c] = ME; woken = woken | BIT(c)
+		:: else -> goto give_up
+		fi
+	};
+	if :: SEES(c) == PENDING -> fed = fed | BIT(c) :: else fi;
+	goto finish;
+
+	/* ---- check_endgame: after the update, with a snapshot of its own */
+look:
+	d_step {
+		j = 0;
+#ifdef ENDGAME
+		saw = 0;
+#endif
+		do
+		:: j < CONFIGS ->
+			if
+			:: SEES(j) == PENDING ->
+#ifdef ENDGAME
+				if
+				:: lane_chunks[j] > HAS(took_lane, j) || HAS(fed, j) || WAITS(j) -> saw = 1
+				:: else
+				fi
+#else
+				skip
+#endif
+			:: else ->
+#ifdef ENDGAME
+				if :: WAITS(j) -> saw = 1 :: else fi;
+#ifdef MARK_IF_ALONE
+				if :: SEES(j) == RUNNING -> saw = 1 :: else fi;
+#endif
+#endif
+				/* a spent chunk */
+				if :: LANE_READY(j) -> lane_locked[j]++; took_lane = took_lane | BIT(j) :: else fi
+			fi;
+			j++
+		:: else -> break
+		od;
+		j = 0;
+#ifdef ENDGAME
+		if :: !saw && !mark -> marks = 1 :: else fi;
+		saw = 0
+#endif
+	};
+	/* cancel settles one config after the other */
+	if
+	:: verb == CANCEL && c < LAST -> c++; goto cancel
+	:: goto finish
+	fi;
+
+#ifdef ENDGAME
+	/* ---- retry_failed: the config, then the model version's row */
+retry:
+	atomic {
+		if
+		:: lock[c] == 0 && (now[c].status == FAILED || now[c].status == CANCELLED) ->
+			d_step {
+				lock_row(c);
+				mine[c].status = PENDING;
+				mine[c].claim = 0;
+				mine[c].spent = 0;
+				fed = fed | BIT(c)
+			}
+		:: else -> goto give_up
+		fi
+	};
+	atomic {
+		if
+#ifdef NO_LOCK_ON_OPENING
+		:: !finalized
+#endif
+		:: model_lock == 0 -> model_lock = ME
+		:: model_lock != 0 -> goto give_up
+		fi
+	};
+	goto finish;
+
+	/* ---- finalize_due: lock, look whether it is still due, rank */
+finalize:
+	saw = mark;
+	atomic {
+#ifndef FINALIZE_WITHOUT_LOCK
+		if :: advisory == 0 -> advisory = ME :: else -> goto give_up fi
+#endif
+	};
+#ifndef NO_ENDGAME_RECHECK
+	saw = mark;
+#endif
+	if :: saw -> saw = 0 :: else -> goto give_up fi;
+#ifndef NO_MODEL_LOCK
+	atomic { if :: model_lock == 0 -> model_lock = ME :: else -> goto give_up fi };
+#endif
+#ifndef FINALIZE_WITHOUT_LOOKING
+	if :: ALL_SETTLED :: else -> goto give_up fi;
+#endif
+	outdated = 0;				/* the results are read */
+	atomic {
+		if :: model_lock == 0 || model_lock == ME -> model_lock = ME :: else -> goto give_up fi;
+		unmark = ALL_SETTLED
+	};
+	goto finish;
+#endif
+
+	/* ---- how it ends */
+finish:
+	if
+	:: commit()
+	:: MAY_ROLL_BACK -> goto give_up
+	fi;
+	goto end_idle;
+give_up:
+	d_step {
+		forget();
+#ifdef ENDGAME
+		saw = 0
+#endif
+	};
+	goto end_idle
+}
+
+/* ---------------------------------------------------- time, and the server */
+
+/* Leases run out; heartbeats bring them back, unless a sweep has the row. */
+active proctype clock()
+{
+end_clock:
+	do
+	:: atomic { lease[1] == VALID -> lease[1] = EXPIRED }
+	:: atomic { lease[2] == VALID -> lease[2] = EXPIRED }
+	:: atomic { lease[1] == EXPIRED && lease_lock[1] == 0 -> lease[1] = VALID }
+	:: atomic { lease[2] == EXPIRED && lease_lock[2] == 0 -> lease[2] = VALID }
+	od
+}
