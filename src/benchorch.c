@@ -16,6 +16,9 @@ PGDLLEXPORT void _PG_init(void);
 /* How long a worker's claims hold without a heartbeat. */
 int			benchorch_lease;
 
+/* How long the started config of a worker whose connection dropped is left to it. */
+int			benchorch_presence_grace;
+
 /* By how much another lane's best config must be more urgent before a worker leaves its warm lane. */
 int			benchorch_lane_switch_cost;
 
@@ -29,6 +32,12 @@ _PG_init(void)
 							"How long a worker's claims hold without a heartbeat.",
 							"Must be longer than the interval of the workers' heartbeats.",
 							&benchorch_lease, 60, 1, 86400,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("benchorch.presence_grace",
+							"How long a started config is left to a worker whose connection has dropped.",
+							NULL,
+							&benchorch_presence_grace, 15, 0, 86400,
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("benchorch.lane_switch_cost",

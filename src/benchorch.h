@@ -27,6 +27,7 @@
 /* ------------------------------------------------------------ in benchorch.c */
 
 extern int	benchorch_lease;			/* seconds */
+extern int	benchorch_presence_grace;	/* seconds */
 extern int	benchorch_lane_switch_cost;
 extern int	benchorch_chunk_size;
 

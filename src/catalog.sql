@@ -343,6 +343,7 @@ DECLARE
 	framework_id int;
 	slot int;
 	worker uuid;
+	session text;
 	lease interval := pg_catalog.make_interval(secs => benchorch.lease_seconds());
 BEGIN
 	PERFORM benchorch.require_arguments('name', register_worker.name, 'hardware', register_worker.hardware,
@@ -395,6 +396,7 @@ BEGIN
 		slot := register_worker.details -> 'gpus';
 	END IF;
 
+	SELECT w.details ->> 'session' INTO session FROM benchorch.workers AS w WHERE w.name = register_worker.name;
 	INSERT INTO benchorch.workers AS w (name, hardware_config_id, framework_ids, gpus, details)
 	VALUES (register_worker.name, h.id, ids, slot, register_worker.details)
 	ON CONFLICT (name) DO UPDATE SET
@@ -409,10 +411,13 @@ BEGIN
 	INSERT INTO benchorch.worker_leases AS l (worker_id, expires_at, heartbeat_at)
 	VALUES (worker, pg_catalog.now() + lease, pg_catalog.now())
 	ON CONFLICT (worker_id) DO UPDATE SET expires_at = excluded.expires_at, heartbeat_at = excluded.heartbeat_at;
+	IF session <> register_worker.details ->> 'session' THEN
+		PERFORM benchorch.abandon(worker);
+	END IF;
 	RETURN worker;
 END $$;
 COMMENT ON FUNCTION benchorch.register_worker(text, text, text[], jsonb) IS
-'Registers a worker process and returns its id; the same name again is the same worker: its hardware, frameworks and details are replaced, and it is active unless quarantined. details: "gpus", the size of its slot (default: all of the machine''s); "hardware", a register_hardware spec for hardware that is unknown, created not enabled; anything else is kept. Unknown hardware or framework is 42704; the framework benchorch-engine is created, not enabled, where it is unknown';
+'Registers a worker process and returns its id; the same name again is the same worker: its hardware, frameworks and details are replaced, and it is active unless quarantined. details: "gpus", the size of its slot (default: all of the machine''s); "hardware", a register_hardware spec for hardware that is unknown, created not enabled; "session", one word for each process: where it differs, the process before it is gone, and what that held is taken back; anything else is kept. Unknown hardware or framework is 42704; the framework benchorch-engine is created, not enabled, where it is unknown';
 
 /* --------------------------------------------------------- reference data */
 

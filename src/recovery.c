@@ -7,6 +7,11 @@
  * which claims are lost.  Claims without a worker have no lease: reset_stale
  * takes back what of them began longer ago than its timeout.
  *
+ * A worker may show its presence by a session lock on a connection of its own
+ * (announce): where the lock is free, the connection has dropped, and nobody
+ * need wait for the lease.  The sweep probes it and lets it go at once; it
+ * never probes in the session that holds it, where it would always succeed.
+ *
  * A loss is blamed on what had been started, and only there is an attempt
  * recorded; what merely waited in the claim is ready again at no cost.
  */
@@ -17,10 +22,12 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(benchorch_reset_stale);
 PG_FUNCTION_INFO_V1(benchorch_release);
+PG_FUNCTION_INFO_V1(benchorch_abandon);
 PG_FUNCTION_INFO_V1(benchorch_lease_seconds);
 
 /* Sweeps of the claims themselves: at most one in this time, in each session. */
@@ -34,6 +41,28 @@ static Statement expired_claims = {
 	" LIMIT $1",
 	.nargs = 1,
 	.types = {INT4OID}
+};
+
+/*
+ * Workers that hold something and have shown their presence since the server
+ * came up, or since its promotion.
+ */
+static Statement present_workers = {
+	.sql = "SELECT l.worker_id, pg_catalog.hashtextextended('benchorch:' || l.worker_id, 1) FROM benchorch.worker_leases l"
+	" WHERE l.presence_at > greatest($1, (SELECT seen_at FROM benchorch.server_epoch))"
+	" AND EXISTS (SELECT FROM benchorch.claims c WHERE c.worker_id = l.worker_id)",
+	.nargs = 1,
+	.types = {TIMESTAMPTZOID}
+};
+
+/* The first look that finds the lock free begins the absence; how long has it lasted? */
+static Statement mark_absent = {
+	.sql = "UPDATE benchorch.worker_leases SET absent_since = coalesce(absent_since, pg_catalog.clock_timestamp())"
+	" WHERE worker_id IN (SELECT worker_id FROM benchorch.worker_leases"
+	"  WHERE worker_id = $1 AND presence_at IS NOT NULL FOR UPDATE SKIP LOCKED)"
+	" RETURNING absent_since + pg_catalog.make_interval(secs => $2) <= pg_catalog.clock_timestamp()",
+	.nargs = 2,
+	.types = {UUIDOID, FLOAT8OID}
 };
 
 static Statement restored_claims = {
@@ -201,6 +230,21 @@ take_back(int64 config_id, int64 claim_id, Outcome outcome, bool only_waiting, c
 	return true;
 }
 
+/* Takes back what a worker holds, or only what of it waits; returns how many configs. */
+static int
+take_back_all(const pg_uuid_t *worker, Outcome outcome, bool only_waiting, const char *message)
+{
+	Datum		values[1] = {UUIDPGetDatum(worker)};
+	int64	   *claims;
+	int			n;
+	Held	   *held = returned_pairs(benchorch_run(&worker_claims, values, NULL), &n, &claims);
+	int			taken = 0;
+
+	for (int i = 0; i < n; i++)
+		taken += take_back(held[i].config_id, held[i].claim_id, outcome, only_waiting, message);
+	return taken;
+}
+
 /*
  * Takes back what the claims of expired leases hold, of at most max_claims
  * claims.  Returns how many configs that were.
@@ -228,6 +272,40 @@ benchorch_sweep_leases(int max_claims)
 	return taken;
 }
 
+/*
+ * Takes back what absent workers hold: their connection has dropped, told by
+ * the session lock that it held.  What waits goes back at once, what runs
+ * after a grace, in which the worker may come back.
+ */
+static int
+sweep_absent(void)
+{
+	Datum		values[2] = {TimestampTzGetDatum(PgStartTime)};
+	uint64		n = benchorch_run(&present_workers, values, NULL);
+	SPITupleTable *present = SPI_tuptable;
+	int			taken = 0;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+		pg_uuid_t	worker = *DatumGetUUIDP(SPI_getbinval(present->vals[i], present->tupdesc, 1, &isnull));
+		Datum		key = SPI_getbinval(present->vals[i], present->tupdesc, 2, &isnull);
+
+		if (!DatumGetBool(DirectFunctionCall1(pg_try_advisory_lock_shared_int8, key)))
+			continue;
+		DirectFunctionCall1(pg_advisory_unlock_shared_int8, key);
+		values[0] = UUIDPGetDatum(&worker);
+		values[1] = Float8GetDatum(benchorch_presence_grace);
+		if (benchorch_run(&mark_absent, values, NULL) > 0)
+		{
+			bool		too_long = DatumGetBool(benchorch_column(0, 1, &isnull));
+
+			taken += take_back_all(&worker, OUTCOME_LOST, !too_long, "the worker's connection dropped");
+		}
+	}
+	return taken;
+}
+
 /* The sweep that claims make on their way: not at each of them.  True where it was made. */
 bool
 benchorch_sweep_now_and_then(void)
@@ -239,6 +317,7 @@ benchorch_sweep_now_and_then(void)
 		return false;
 	last = now;
 	benchorch_sweep_leases(20);
+	sweep_absent();
 	return true;
 }
 
@@ -323,6 +402,7 @@ benchorch_reset_stale(PG_FUNCTION_ARGS)
 	SPI_connect();
 	while ((swept = benchorch_sweep_leases(1000)) > 0)
 		reset += swept;
+	reset += sweep_absent();
 	rows = benchorch_run(&stale_configs, values, NULL);
 	stale = SPI_tuptable;
 	for (uint64 i = 0; i < rows; i++)
@@ -352,18 +432,12 @@ benchorch_release(PG_FUNCTION_ARGS)
 {
 	Datum		values[1];
 	Outcome		outcome;
-	bool		only_waiting;
-	uint64		rows;
-	int64	   *claims;
-	int			n;
-	Held	   *held;
-	int			released = 0;
+	int			released;
 
 	benchorch_require(fcinfo, 0, "worker_id");
 	benchorch_require(fcinfo, 1, "outcome");
 	values[0] = PG_GETARG_DATUM(0);
 	outcome = benchorch_outcome_from_name(text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	only_waiting = PG_GETARG_BOOL(2);
 	if (outcome != OUTCOME_PREEMPTED && outcome != OUTCOME_NODE_FAULT && outcome != OUTCOME_GPU_FAULT)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -373,12 +447,21 @@ benchorch_release(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (benchorch_run(&worker_exists, values, NULL) == 0)
 		benchorch_no_such_worker(DatumGetUUIDP(values[0]));
-	rows = benchorch_run(&worker_claims, values, NULL);
-	held = returned_pairs(rows, &n, &claims);
-	for (int i = 0; i < n; i++)
-		released += take_back(held[i].config_id, held[i].claim_id, outcome, only_waiting, NULL);
+	released = take_back_all(PG_GETARG_UUID_P(0), outcome, PG_GETARG_BOOL(2), NULL);
 	SPI_finish();
 	PG_RETURN_INT32(released);
+}
+
+/* A new process has taken the worker's name: what the old one held is lost. */
+Datum
+benchorch_abandon(PG_FUNCTION_ARGS)
+{
+	int			taken;
+
+	SPI_connect();
+	taken = take_back_all(PG_GETARG_UUID_P(0), OUTCOME_LOST, false, "another process has taken the worker's name");
+	SPI_finish();
+	PG_RETURN_INT32(taken);
 }
 
 Datum

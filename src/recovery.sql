@@ -47,7 +47,9 @@ BEGIN
 	IF heartbeat.worker_id IS NULL THEN
 		RAISE invalid_parameter_value USING MESSAGE = 'worker_id must not be NULL';
 	END IF;
-	UPDATE benchorch.worker_leases AS l SET heartbeat_at = clock_timestamp(),
+	/* a heartbeat ends an absence; its presence counts again once it has been announced again */
+	UPDATE benchorch.worker_leases AS l SET heartbeat_at = clock_timestamp(), absent_since = NULL,
+		presence_at = CASE WHEN l.absent_since IS NULL THEN l.presence_at END,
 		expires_at = clock_timestamp() + make_interval(secs => benchorch.lease_seconds())
 	WHERE l.worker_id = heartbeat.worker_id;
 	IF NOT FOUND THEN
@@ -84,6 +86,38 @@ END
 $$;
 COMMENT ON FUNCTION benchorch.heartbeat(uuid, bigint[], bytea) IS
 	'Extends the worker''s lease, and returns the configs that it is to drop: cancelled, or lost (the claim is no longer current). running: the configs that it runs now; log_tail: the end of what they have printed. Errors: 22023 NULL, 42704 unknown worker';
+
+CREATE FUNCTION benchorch.announce(worker_id uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF worker_id IS NULL THEN
+		RAISE invalid_parameter_value USING MESSAGE = 'worker_id must not be NULL';
+	END IF;
+	IF NOT EXISTS (SELECT FROM benchorch.workers AS w WHERE w.id = announce.worker_id) THEN
+		RAISE undefined_object USING MESSAGE = format('worker %s does not exist', worker_id),
+			HINT = 'Register it first: benchorch.register_worker().';
+	END IF;
+	IF NOT pg_try_advisory_lock(hashtextextended('benchorch:' || announce.worker_id, 1)) THEN
+		RETURN false;
+	END IF;
+	UPDATE benchorch.worker_leases AS l SET presence_at = clock_timestamp(), absent_since = NULL
+	WHERE l.worker_id = announce.worker_id;
+	RETURN true;
+END
+$$;
+COMMENT ON FUNCTION benchorch.announce(uuid) IS
+	'Shows the worker''s presence as long as this session lives, so that a dropped connection is noticed at once; call it on a connection that nothing else uses, and never through a transaction pooler (pg_backend_pid() differs from the client''s). False: another session still holds the lock, try again later. Errors: 22023 NULL, 42704';
+
+CREATE FUNCTION benchorch.abandon(worker_id uuid) RETURNS int
+LANGUAGE c VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET jit = off
+AS 'MODULE_PATHNAME', 'benchorch_abandon';
+COMMENT ON FUNCTION benchorch.abandon(uuid) IS
+	'What a worker held when its process was replaced by another of its name is taken back as lost; returns how many configs';
 
 CREATE FUNCTION benchorch.lease_seconds() RETURNS float8
 LANGUAGE c STABLE PARALLEL SAFE

@@ -275,10 +275,14 @@ CREATE TABLE benchorch.worker_leases
 	worker_id		uuid PRIMARY KEY,
 	expires_at		timestamptz NOT NULL,
 	heartbeat_at	timestamptz NOT NULL,
-	lane_id			int
+	lane_id			int,
+	presence_at		timestamptz,
+	absent_since	timestamptz
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE benchorch.worker_leases IS 'Until when each worker''s claims hold, extended by heartbeat; in no index (passing)';
 COMMENT ON COLUMN benchorch.worker_leases.lane_id IS 'the lane that its engine is warm for';
+COMMENT ON COLUMN benchorch.worker_leases.presence_at IS 'when its presence lock was taken; NULL: it shows none, and only its lease tells whether it lives';
+COMMENT ON COLUMN benchorch.worker_leases.absent_since IS 'when its presence lock was first found free';
 
 /*
  * Which server this is: a restart changes started_at, a promotion the

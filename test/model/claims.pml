@@ -60,8 +60,8 @@ Row mine[CONFIGS];			/* as the holder of the lock sees it */
 byte lock[CONFIGS];			/* the session that holds the row; 0: none */
 
 /* Chunks: how many entries name a config, and how many of those a claim on its way has locked.  Entries may be stale. */
-byte lane_chunks[CONFIGS], lane_locked[CONFIGS];			/* for workers */
-byte priority_chunks[CONFIGS], priority_locked[CONFIGS];	/* for claims without worker */
+byte lane_chunks[CONFIGS] = 1, lane_locked[CONFIGS];			/* for workers */
+byte priority_chunks[CONFIGS] = 1, priority_locked[CONFIGS];	/* for claims without worker */
 
 bit delayed[CONFIGS];		/* rows of delayed_configs */
 byte delay_lock[CONFIGS];
@@ -246,7 +246,7 @@ inline forget()
 #ifdef ENDGAME
 	if :: model_lock == ME -> model_lock = 0 :: else fi;
 	if :: advisory == ME -> advisory = 0 :: else fi;
-	marks = 0; unmark = 0;
+	marks = 0; unmark = 0; saw = 0;
 #endif
 	verb = 0; c = 0; w = 0; list = 0; got = 0; gone = 0; took_lane = 0; took_priority = 0; fed = 0; waits = 0; woken = 0;
 	result = 0; j = 0;
@@ -280,6 +280,7 @@ inline commit()
 		if :: flushed = 1 :: MAY_STAY_UNFLUSHED -> flushed = 0 fi;
 #endif
 		d_step {
+			j = 0;
 			/* a claim's token and its row come with what it took */
 			if
 			:: got != 0 ->
@@ -526,7 +527,7 @@ claimed:
 	:: READY(0) || READY(LAST) -> goto claim
 	:: w == 0 -> goto finish
 	/* touch_lease */
-	:: w != 0 && lease_lock[w] == 0 -> lease_lock[w] = ME; goto finish
+	:: atomic { w != 0 && lease_lock[w] == 0 -> lease_lock[w] = ME }; goto finish
 	:: w != 0 && lease_lock[w] != 0 -> goto give_up
 	fi;
 
@@ -535,10 +536,11 @@ under_claim:
 	atomic {
 		if
 		:: lock[c] == 0 && CURRENT(t, c) ->
+			lock_row(c);
 			if
-			:: lock_row(c); leave_claim(c); mine[c].status = COMPLETED; mine[c].started = 0; result = t
-			:: lock_row(c); end_attempt(c, false)
-			:: lock_row(c); end_attempt(c, true)
+			:: result = t; leave_claim(c); mine[c].status = COMPLETED; mine[c].started = 0	/* ok */
+			:: t = 0; end_attempt(c, false)													/* ready again at once */
+			:: t = 0; end_attempt(c, true)													/* after a delay */
 			fi
 		:: lock[c] == 0 && !CURRENT(t, c)	/* late: kept as unaccepted, or BO001 */
 		:: lock[c] != 0
@@ -618,7 +620,7 @@ wake:
 
 	/* ---- check_endgame: after the update, with a snapshot of its own */
 look:
-	d_step {
+	atomic {
 		j = 0;
 #ifdef ENDGAME
 		saw = 0;
@@ -721,11 +723,9 @@ finish:
 	fi;
 	goto end_idle;
 give_up:
-	d_step {
-		forget();
-#ifdef ENDGAME
-		saw = 0
-#endif
+	atomic {
+		t = 0;
+		d_step { forget() }
 	};
 	goto end_idle
 }

@@ -26,7 +26,7 @@ $node->start;
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 sql('CREATE EXTENSION benchorch');
 sql(q{SELECT benchorch.register_hardware('box', '{"kind": "cpu"}'), benchorch.register_workload('chatbot', '{}')});
-sql("SELECT benchorch.register_framework('$_', \$\$$frameworks{$_}\$\$)") foreach sort keys %frameworks;
+sql("SELECT benchorch.register_framework('$_', \$json\$$frameworks{$_}\$json\$)") foreach sort keys %frameworks;
 $ENV{HOME} = $ENV{TMPDIR} = abs_path(PostgreSQL::Test::Utils::tempdir);
 
 # While it exists, runs of the framework "held" do not end.

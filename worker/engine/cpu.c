@@ -424,11 +424,13 @@ cpu_matrix_rate(struct backend *cpu, double seconds)
 	{
 		size_t		elements = (size_t) size * (size_t) size;
 		float	   *matrices = malloc(3 * elements * sizeof(float));
-		struct multiplication m = {cpu, size, matrices, matrices + elements, matrices + 2 * elements};
+		struct multiplication m = {cpu, size, matrices, NULL, NULL};
 		double		last = 0;
 
 		if (matrices == NULL)
 			break;
+		m.b = matrices + elements;
+		m.c = matrices + 2 * elements;
 		cpu->kernels->fill(matrices, cpu->workload.seed, (int) (2 * elements), 1.0f, 0.0f);
 		for (int pass = 0; pass < 4; pass++)
 		{
