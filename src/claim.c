@@ -198,11 +198,14 @@ static Statement select_worker = {
 /*
  * What every choice of a lane chunk asks: $1 threshold, $2 framework ids,
  * $3 GPUs of the slot, $4 worker, $5 model version or NULL, $6 hardware or
- * lane.  A chunk that is to avoid this worker is left to another live one.
+ * lane.
  */
 #define FITTING " FROM benchorch.lane_chunks c" \
 	" WHERE c.priority <= $1 AND c.framework_id = ANY ($2) AND c.gpus <= $3" \
-	" AND ($5 IS NULL OR c.model_version_id = $5)" \
+	" AND ($5 IS NULL OR c.model_version_id = $5)"
+
+/* And what may be taken: not of a paused model; a chunk that is to avoid this worker is left to another live one. */
+#define TAKEABLE FITTING \
 	" AND (c.avoid_worker_id IS DISTINCT FROM $4 OR NOT EXISTS (" \
 	"  SELECT FROM benchorch.workers w JOIN benchorch.worker_leases l ON l.worker_id = w.id" \
 	"  WHERE w.id <> $4 AND w.state = 'active' AND l.expires_at > pg_catalog.clock_timestamp()" \
@@ -212,23 +215,23 @@ static Statement select_worker = {
 #define FITTING_ARGS .nargs = 6, .types = {INT4OID, INT4ARRAYOID, INT4OID, UUIDOID, UUIDOID, INT4OID}
 
 static Statement best_priority = {
-	.sql = "SELECT c.priority" FITTING " AND c.hardware_config_id = $6 ORDER BY c.hardware_config_id, c.priority, c.id LIMIT 1",
+	.sql = "SELECT c.priority" TAKEABLE " AND c.hardware_config_id = $6 ORDER BY c.hardware_config_id, c.priority, c.id LIMIT 1",
 	FITTING_ARGS
 };
 
 static Statement lane_priority = {
-	.sql = "SELECT c.priority" FITTING " AND c.lane_id = $6 ORDER BY c.lane_id, c.priority, c.id LIMIT 1",
+	.sql = "SELECT c.priority" TAKEABLE " AND c.lane_id = $6 ORDER BY c.lane_id, c.priority, c.id LIMIT 1",
 	FITTING_ARGS
 };
 
 static Statement best_chunk = {
-	.sql = "SELECT c.id, c.lane_id, c.next, c.ids, c.priorities" FITTING
+	.sql = "SELECT c.id, c.lane_id, c.next, c.ids, c.priorities" TAKEABLE
 	" AND c.hardware_config_id = $6 ORDER BY c.hardware_config_id, c.priority, c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED",
 	FITTING_ARGS
 };
 
 static Statement lane_chunk = {
-	.sql = "SELECT c.id, c.lane_id, c.next, c.ids, c.priorities" FITTING
+	.sql = "SELECT c.id, c.lane_id, c.next, c.ids, c.priorities" TAKEABLE
 	" AND c.lane_id = $6 ORDER BY c.lane_id, c.priority, c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED",
 	FITTING_ARGS
 };

@@ -10,7 +10,7 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
-$node->append_conf('postgresql.conf', "max_connections = 40\nfsync = off\nmax_wal_size = 4GB\nautovacuum_naptime = 5s\n");
+$node->append_conf('postgresql.conf', "max_connections = 40\nfsync = off\nmax_wal_size = 4GB\nautovacuum_naptime = 5s\nlog_statement = none\n");
 $node->start;
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 

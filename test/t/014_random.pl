@@ -45,11 +45,15 @@ sub operation
 	my $m = "'$models[rand @models]'";
 	my $batch = 1 + int(rand(rand() < 0.2 ? 60 : 6));
 	my $worker = "(SELECT id FROM benchorch.workers WHERE name = 'w" . int(rand(6)) . "')";
-	my $mine = "(SELECT config_id, claim_id FROM held WHERE session = $session ORDER BY hashint8extended(config_id, $n) LIMIT " . (1 + int(rand(5))) . ') AS h';
-	my $any = "(SELECT id FROM benchorch.benchmark_configs ORDER BY hashint8extended(id, $n) LIMIT " . (1 + int(rand(3))) . ')';
+	# one config for the calls that take one: a transaction of several would have to mind their order itself
+	my $some = "SELECT config_id, claim_id FROM held WHERE session = $session ORDER BY hashint8extended(config_id, $n) LIMIT";
+	my $mine = "($some 1) AS h";
+	my $several = "($some " . (1 + int(rand(8))) . ') AS h';
+	my $any = "(SELECT id FROM benchorch.benchmark_configs ORDER BY hashint8extended(id, $n) LIMIT 1)";
 	my $outcome = (qw(crash crash timeout bad_output unsupported host_oom preempted node_fault gpu_fault lost))[rand 10];
 	my $status = (qw(completed failed skipped cancelled pending))[rand 5];
-	my $arrays = "(SELECT array_agg(config_id ORDER BY config_id DESC) AS c, array_agg(claim_id ORDER BY config_id DESC) AS k, array_agg('{\"x\": 1}'::text) AS r FROM $mine) AS a";
+	my $arrays = "(SELECT coalesce(array_agg(config_id ORDER BY config_id DESC), '{}') AS c, coalesce(array_agg(claim_id ORDER BY config_id DESC), '{}') AS k,
+		coalesce(array_agg('{\"x\": 1}'::text), '{}') AS r FROM $several) AS a";
 	my @operations = (
 		[20, "INSERT INTO held SELECT $session, config_id, claim_id FROM benchorch.claim_batch($batch)"],
 		[20, "INSERT INTO held SELECT $session, config_id, claim_id FROM benchorch.claim_batch($batch, worker_id => $worker)"],
@@ -62,7 +66,7 @@ sub operation
 		[4, "SELECT count(*) FROM $arrays, LATERAL benchorch.update_many(a.c, a.k, '$status')"],
 		[6, "SELECT benchorch.update_status(config_id, 'failed', claim_id => claim_id, outcome => '$outcome') FROM $mine"],
 		[3, "SELECT benchorch.update_status(id, '$status') FROM $any AS c"],
-		[6, "SELECT count(*) FROM benchorch.heartbeat($worker, ARRAY(SELECT config_id FROM $mine))"],
+		[6, "SELECT count(*) FROM benchorch.heartbeat($worker, ARRAY(SELECT config_id FROM $several))"],
 		[2, "SELECT benchorch.release($worker)"],
 		[1, "SELECT benchorch.release_waiting($worker)"],
 		[2, "UPDATE benchorch.worker_leases SET expires_at = clock_timestamp() - interval '1 s' WHERE worker_id = $worker"],
