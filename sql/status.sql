@@ -218,5 +218,76 @@ UPDATE benchorch.delayed_configs SET due_at = clock_timestamp();
 UPDATE benchorch.worker_leases SET expires_at = now() - interval '1 minute' WHERE worker_id = :'a';
 SELECT count(*) AS alone FROM benchorch.claim_batch(1, worker_id => :'b');
 SELECT * FROM benchorch.check_invariants();
+
+-- out of GPU memory on a free GPU: what is pending in the lane and at least as large is skipped, naming the witness
+\set o '\'00000000-0000-0000-0000-000000000002\''
+SELECT benchorch.cancel(:m) >= 0 AS cancelled, benchorch.register_model('oom', :o) = :o AS registered;
+SELECT benchorch.create_template('oom', '{"hardware": ["g6.xlarge"], "frameworks": ["vLLM", "SGLang"], "workloads": ["qa", "chatbot"],
+	"batch_sizes": [1, 2, 4], "sequence_lengths": [1024, 2048, 4096]}') > 0 AS made;
+SELECT created FROM benchorch.populate_matrix(:o, template => 'oom');
+SELECT benchorch.register_worker('oom', 'g6.xlarge', '{vLLM}') AS w \gset
+CREATE TEMP VIEW sizes AS SELECT f.name AS framework, c.status, string_agg(c.batch_size || 'x' || c.sequence_length / 1024 || 'k', ' ' ORDER BY c.workload_type, c.batch_size, c.sequence_length) AS sizes
+	FROM benchorch.benchmark_configs c JOIN benchorch.frameworks f ON f.id = c.framework_id
+	WHERE c.model_version_id = '00000000-0000-0000-0000-000000000002' GROUP BY 1, 2 ORDER BY 1 DESC, 2;
+-- the one that meets it first, while others run
+UPDATE benchorch.benchmark_configs SET priority = CASE WHEN workload_type = 'qa' AND batch_size = 2 AND sequence_length = 2048 THEN 1 ELSE 2 END
+WHERE model_version_id = :o AND workload_type = 'qa' AND batch_size = 2 AND sequence_length >= 2048;
+TRUNCATE held;
+INSERT INTO held SELECT config_id, claim_id, row_number() OVER (ORDER BY priority) FROM benchorch.claim_batch(2, worker_id => :'w', model_version_id => :o);
+SELECT b.batch_size, b.sequence_length FROM held JOIN benchorch.benchmark_configs b ON b.id = config_id ORDER BY n;
+SELECT accepted, status FROM held, LATERAL benchorch.hand_in(config_id, claim_id, 'gpu_oom', '', details => '{"gpu_free_share": 0.97, "message": "CUDA out of memory"}') WHERE n = 1;
+SELECT * FROM sizes;
+SELECT DISTINCT c.status, c.witness_id = h.config_id AS names_the_witness, regexp_replace(c.error_message, '\d+', 'N') AS why
+FROM benchorch.benchmark_configs c, held h WHERE c.model_version_id = :o AND c.status = 'skipped' AND h.n = 1;
+SELECT * FROM benchorch.check_invariants();
+-- undone by retry_failed, alone or with all
+SELECT benchorch.retry_failed(:o, 'crash');
+SELECT benchorch.retry_failed(:o, 'gpu_oom');
+SELECT * FROM sizes;
+SELECT * FROM benchorch.check_invariants();
+-- not known how much was free: it fails, and prunes nothing
+SELECT accepted, status FROM held, LATERAL benchorch.hand_in(config_id, claim_id, 'gpu_oom', '') WHERE n = 2;
+SELECT status, count(*) FROM benchorch.benchmark_configs WHERE model_version_id = :o GROUP BY 1 ORDER BY 1;
+-- something else was on the GPU: the node's fault
+TRUNCATE held;
+INSERT INTO held SELECT config_id, claim_id, row_number() OVER (ORDER BY priority) FROM benchorch.claim_batch(1, worker_id => :'w', model_version_id => :o);
+SELECT accepted, status FROM held, LATERAL benchorch.hand_in(config_id, claim_id, 'gpu_oom', '', details => '{"gpu_free_share": 0.94}');
+SELECT a.outcome, a.blamed, w.state, cardinality(w.framework_ids) AS frameworks FROM held h JOIN benchorch.attempts a USING (config_id, claim_id) JOIN benchorch.workers w ON w.id = a.worker_id;
+SELECT * FROM benchorch.check_invariants();
+
+-- three failures in a row, of different configs: the worker is quarantined, and the attempts are refunded
+SELECT benchorch.cancel(:o) > 0 AS cancelled, benchorch.retry_failed(:o) > 0 AS opened;
+SELECT benchorch.register_worker('broken', 'g6.xlarge', '{SGLang}') AS b, benchorch.register_worker('sound', 'g6.xlarge', '{SGLang}') AS s \gset
+CREATE FUNCTION pg_temp.fail(worker uuid, outcome text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE c record; now text;
+BEGIN
+	SELECT * INTO c FROM benchorch.claim_batch(1, worker_id => worker, model_version_id => '00000000-0000-0000-0000-000000000002');
+	now := (SELECT h.status FROM benchorch.hand_in(c.config_id, c.claim_id, outcome, '') AS h);
+	UPDATE benchorch.delayed_configs SET due_at = due_at + interval '1 hour';
+	RETURN now || ', worker ' || (SELECT w.state FROM benchorch.workers AS w WHERE w.id = worker);
+END $$;
+SELECT pg_temp.fail(:'b', 'crash');
+SELECT pg_temp.fail(:'b', 'crash');
+SELECT pg_temp.fail(:'b', 'crash');
+SELECT reason FROM benchorch.workers WHERE id = :'b';
+SELECT count(*) AS attempts, count(*) FILTER (WHERE blamed) AS blamed FROM benchorch.attempts WHERE worker_id = :'b';
+SELECT count(*) FROM benchorch.claim_batch(1, worker_id => :'b');
+SELECT * FROM benchorch.check_invariants();
+-- a success in between, or a failure that is the config's own, starts the count again
+SELECT benchorch.unquarantine_worker(:'b');
+SELECT pg_temp.fail(:'b', 'crash');
+SELECT pg_temp.fail(:'b', 'crash');
+SELECT status FROM benchorch.claim_batch(1, worker_id => :'b', model_version_id => :o) c, LATERAL benchorch.hand_in(c.config_id, c.claim_id, 'ok', '{"a": 1}');
+SELECT pg_temp.fail(:'b', 'crash');
+SELECT pg_temp.fail(:'b', 'crash');
+SELECT state FROM benchorch.workers WHERE id = :'b';
+-- nor where another worker has failed on one of them too: then it is the config
+CREATE TEMP TABLE shared AS SELECT config_id FROM benchorch.delayed_configs WHERE false;
+SELECT pg_temp.fail(:'s', 'crash');
+INSERT INTO shared SELECT config_id FROM benchorch.attempts WHERE worker_id = :'s';
+UPDATE benchorch.benchmark_configs SET priority = -1 WHERE id = (SELECT config_id FROM shared);	-- at once, and first
+SELECT pg_temp.fail(:'b', 'crash');
+SELECT config_id = (SELECT config_id FROM shared) AS the_same FROM benchorch.attempts WHERE worker_id = :'b' ORDER BY id DESC LIMIT 1;
+SELECT * FROM benchorch.check_invariants();
 DROP EXTENSION benchorch CASCADE;
 CREATE EXTENSION benchorch;

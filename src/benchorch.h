@@ -213,9 +213,10 @@ typedef struct Claim
 /*
  * Makes running what of the hinted configs (ids with the priorities that their
  * chunk says) is pending and of the lane (0: any); adds the rows to the
- * claim's result.
+ * claim's result.  A claim that holds configs already waits for no others: it
+ * returns false where somebody held some.
  */
-extern void benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, int32 lane_id);
+extern bool benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, int32 lane_id);
 
 /* ------------------------------------------------------------- in recovery.c */
 
@@ -241,7 +242,7 @@ typedef struct ReadyConfig
 
 extern void benchorch_feed(ReadyConfig *configs, int n, const pg_uuid_t *avoid_worker);
 extern void benchorch_open_model(const pg_uuid_t *model_version_id);
-extern void benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker);
+extern int	benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker);
 
 /* ------------------------------------------------------------- in progress.c */
 

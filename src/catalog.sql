@@ -419,6 +419,48 @@ END $$;
 COMMENT ON FUNCTION benchorch.register_worker(text, text, text[], jsonb) IS
 'Registers a worker process and returns its id; the same name again is the same worker: its hardware, frameworks and details are replaced, and it is active unless quarantined. details: "gpus", the size of its slot (default: all of the machine''s); "hardware", a register_hardware spec for hardware that is unknown, created not enabled; "session", one word for each process: where it differs, the process before it is gone, and what that held is taken back; anything else is kept. Unknown hardware or framework is 42704; the framework benchorch-engine is created, not enabled, where it is unknown';
 
+/* ------------------------------------------------------- what is used stays */
+
+CREATE FUNCTION benchorch.keep_used() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	user_of text;
+BEGIN
+	IF TG_OP = 'UPDATE' AND NEW.id = OLD.id THEN
+		RETURN NEW;
+	END IF;
+	CASE TG_TABLE_NAME
+		WHEN 'model_versions' THEN
+			SELECT 'configs' INTO user_of FROM benchorch.lanes AS l WHERE l.model_version_id = OLD.id LIMIT 1;
+		WHEN 'hardware_configs' THEN
+			SELECT u.name INTO user_of FROM (
+				SELECT 'configs' AS name FROM benchorch.lanes AS l WHERE l.hardware_config_id = OLD.id
+				UNION ALL SELECT 'workers' FROM benchorch.workers AS w WHERE w.hardware_config_id = OLD.id) AS u LIMIT 1;
+		WHEN 'frameworks' THEN
+			SELECT u.name INTO user_of FROM (
+				SELECT 'configs' AS name FROM benchorch.lanes AS l WHERE l.framework_id = OLD.id
+				UNION ALL SELECT 'workers' FROM benchorch.workers AS w WHERE OLD.id = ANY (w.framework_ids)) AS u LIMIT 1;
+	END CASE;
+	IF user_of IS NOT NULL THEN
+		RAISE foreign_key_violation USING
+			MESSAGE = format('"%s" of %s is used by %s', OLD.name, TG_TABLE_NAME, user_of),
+			HINT = CASE WHEN TG_TABLE_NAME = 'model_versions' THEN 'benchorch.cancel() stops its configs, and they can be archived; the row stays.'
+						ELSE 'Set enabled to false to keep it out of new matrices.' END;
+	END IF;
+	RETURN CASE TG_OP WHEN 'UPDATE' THEN NEW ELSE OLD END;
+END
+$$;
+COMMENT ON FUNCTION benchorch.keep_used() IS 'Trigger: models, hardware and frameworks that configs or workers refer to cannot be deleted or renumbered';
+
+CREATE TRIGGER keep_used BEFORE DELETE OR UPDATE OF id ON benchorch.model_versions
+	FOR EACH ROW EXECUTE FUNCTION benchorch.keep_used();
+CREATE TRIGGER keep_used BEFORE DELETE OR UPDATE OF id ON benchorch.hardware_configs
+	FOR EACH ROW EXECUTE FUNCTION benchorch.keep_used();
+CREATE TRIGGER keep_used BEFORE DELETE OR UPDATE OF id ON benchorch.frameworks
+	FOR EACH ROW EXECUTE FUNCTION benchorch.keep_used();
+
 /* --------------------------------------------------------- reference data */
 
 CREATE FUNCTION benchorch.seed_reference_data() RETURNS void

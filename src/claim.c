@@ -165,8 +165,8 @@ claim_by_priority(Claim *claim)
 			benchorch_run(&delete_priority_chunks, chunk, NULL);
 		}
 		/* ... and take what of them is pending; stale ones call for another round */
-		if (n > 0)
-			benchorch_take(claim, ids, priorities, n, 0);
+		if (n > 0 && !benchorch_take(claim, ids, priorities, n, 0))
+			break;
 		if (n == need && claim->taken < claim->wanted && more)
 		{
 			/* the last chunk may have more than was needed then: start over with what is left */
@@ -359,63 +359,83 @@ fair_share(const Claim *claim, const Slot *slot, int32 hardware)
 	return Max(1, Min(claim->wanted, (ready + 2 * workers - 1) / (2 * workers)));
 }
 
-/* One pass over the chunks that nobody else holds; the lane that it took from, or 0. */
+/* Takes hints off one chunk of the lane (0: the best of the hardware) into ids and priorities; their number, or -1. */
+static int
+pop_lane_chunk(Claim *claim, const Slot *slot, int32 hardware, int32 *lane_id, int64 *ids, int32 *priorities, int most)
+{
+	bool		isnull;
+	int64		chunk_id;
+	int			start;
+	int			next;
+	int			length;
+	int64	   *chunk_ids;
+	int32	   *chunk_priorities;
+
+	if ((*lane_id ? run_fitting(&lane_chunk, claim, slot, *lane_id)
+		 : run_fitting(&best_chunk, claim, slot, hardware)) == 0)
+		return -1;
+	chunk_id = benchorch_column_int64(0, 1);
+	*lane_id = benchorch_column_int32(0, 2);
+	start = next = benchorch_column_int32(0, 3) - 1;
+	chunk_ids = benchorch_array_int64(benchorch_column(0, 4, &isnull), &length);
+	chunk_priorities = benchorch_array_int32(benchorch_column(0, 5, &isnull), &length);
+	while (next < length && next - start < most && chunk_priorities[next] <= claim->threshold)
+		next++;
+	memcpy(ids, chunk_ids + start, sizeof(int64) * (next - start));
+	memcpy(priorities, chunk_priorities + start, sizeof(int32) * (next - start));
+	if (next == length)
+		benchorch_run(&delete_lane_chunk, (Datum[]) {Int64GetDatum(chunk_id)}, NULL);
+	else
+		benchorch_run(&advance_lane_chunk, (Datum[]) {Int64GetDatum(chunk_id), Int32GetDatum(next + 1),
+					  Int32GetDatum(chunk_priorities[next])}, NULL);
+	return next - start;
+}
+
+/*
+ * One pass over the chunks that nobody else holds; the lane that it took from,
+ * or 0.  The hints are collected first and taken at once, in id order: a claim
+ * that already held configs while it waited for more could be waited for.
+ */
 static int32
 claim_lane(Claim *claim, const Slot *slot)
 {
-	int32		hardware = 0;
-	int32		lane_id = 0;
-	int			wanted = claim->wanted;
-
-	while (claim->taken < claim->wanted)
+	/* until something is taken the choice is open: what the chunks promised may have been spent */
+	while (claim->taken == 0)
 	{
+		int64		ids[BENCHORCH_MAX_BATCH];
+		int32		priorities[BENCHORCH_MAX_BATCH];
 		bool		warm;
-		bool		isnull;
-		int64		chunk_id;
-		int32		chunk_lane;
-		int			next;
-		int			start;
-		int			length;
-		int64	   *ids;
-		int32	   *priorities;
+		int32		hardware = choose(claim, slot, &warm);
+		int32		lane_id = warm ? slot->warm_lane : 0;
+		int			share;
+		int			n = 0;
 
-		/* until something is taken the choice is open: what a chunk promised may have been spent */
-		if (claim->taken == 0)
+		if (hardware < 0)
+			break;
+		share = fair_share(claim, slot, hardware);
+		while (n < share)
 		{
-			hardware = choose(claim, slot, &warm);
-			if (hardware < 0)
+			int			popped = pop_lane_chunk(claim, slot, hardware, &lane_id, ids + n, priorities + n, share - n);
+
+			if (popped < 0 && n == 0 && warm)
+			{
+				/* others hold the warm lane's chunks */
+				warm = false;
+				lane_id = 0;
+				continue;
+			}
+			if (popped < 0)
 				break;
-			lane_id = warm ? slot->warm_lane : 0;
-			claim->wanted = wanted;
-			claim->wanted = fair_share(claim, slot, hardware);
+			n += popped;
 		}
-		if ((lane_id ? run_fitting(&lane_chunk, claim, slot, lane_id)
-			 : run_fitting(&best_chunk, claim, slot, hardware)) == 0)
-		{
-			/* nothing more in the lane, or others hold its chunks: the lane's end, or another one */
-			if (lane_id == 0 || claim->taken > 0 ||
-				run_fitting(&best_chunk, claim, slot, hardware) == 0)
-				break;
-		}
-		chunk_id = benchorch_column_int64(0, 1);
-		chunk_lane = benchorch_column_int32(0, 2);
-		start = next = benchorch_column_int32(0, 3) - 1;
-		ids = benchorch_array_int64(benchorch_column(0, 4, &isnull), &length);
-		priorities = benchorch_array_int32(benchorch_column(0, 5, &isnull), &length);
-		while (next < length && next - start < claim->wanted - claim->taken && priorities[next] <= claim->threshold)
-			next++;
-		if (next == length)
-			benchorch_run(&delete_lane_chunk, (Datum[]) {Int64GetDatum(chunk_id)}, NULL);
-		else
-			benchorch_run(&advance_lane_chunk, (Datum[]) {Int64GetDatum(chunk_id), Int32GetDatum(next + 1),
-						  Int32GetDatum(priorities[next])}, NULL);
-		benchorch_take(claim, ids + start, priorities + start, next - start, chunk_lane);
+		if (n == 0)
+			break;				/* others hold the chunks */
+		benchorch_take(claim, ids, priorities, n, lane_id);
 		if (claim->taken > 0)
-			lane_id = chunk_lane;
+			return lane_id;
 		CHECK_FOR_INTERRUPTS();
 	}
-	claim->wanted = wanted;
-	return claim->taken > 0 ? lane_id : 0;
+	return 0;
 }
 
 /* ------------------------------------------------------------ claim_batch */

@@ -96,7 +96,7 @@ SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS 'MODULE_PATHNAME', 'benchorch_refeed';
 COMMENT ON FUNCTION benchorch.refeed(uuid, boolean) IS
-	'Makes the ready chunks of a model version anew from its configs, or takes them away; returns how many configs are in them';
+	'Puts the pending configs of a model version into new ready chunks, or takes its chunks away; returns how many configs were put in';
 
 CREATE FUNCTION benchorch.pause(model_version_id uuid) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -236,16 +236,23 @@ feed_returned(uint64 found, const pg_uuid_t *avoid_worker)
 	benchorch_feed(configs, found, avoid_worker);
 }
 
-/* The same by id: reads the rows, passes by those that are not pending. */
-void
+/* The same by id: reads the rows, passes by those that are not pending; returns how many are. */
+int
 benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker)
 {
 	Datum		values[1] = {benchorch_int64_array(ids, n)};
+	uint64		found = benchorch_run(&select_pending, values, NULL);
 
-	feed_returned(benchorch_run(&select_pending, values, NULL), avoid_worker);
+	feed_returned(found, avoid_worker);
+	return found;
 }
 
-/* refeed(model_version_id, feed): a model's chunks are made anew, or taken away. */
+/*
+ * refeed(model_version_id, feed): puts what of a model is pending into new
+ * chunks, or takes its chunks away.  What the old ones say is spent then; they
+ * are not waited for, since who feeds may hold configs that a claim, which
+ * holds chunks, waits for.
+ */
 Datum
 benchorch_refeed(PG_FUNCTION_ARGS)
 {
@@ -253,12 +260,15 @@ benchorch_refeed(PG_FUNCTION_ARGS)
 	uint64		found = 0;
 
 	SPI_connect();
-	benchorch_run(&delete_lane_chunks, values, NULL);
-	benchorch_run(&delete_priority_chunks, values, NULL);
 	if (PG_GETARG_BOOL(1))
 	{
 		found = benchorch_run(&select_model_pending, values, NULL);
 		feed_returned(found, NULL);
+	}
+	else
+	{
+		benchorch_run(&delete_lane_chunks, values, NULL);
+		benchorch_run(&delete_priority_chunks, values, NULL);
 	}
 	SPI_finish();
 	PG_RETURN_INT32((int32) found);

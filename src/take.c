@@ -17,14 +17,29 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#define TAKEN_COLUMNS \
+	" RETURNING c.id, c.priority, coalesce(c.batch_size, 0)::bigint * coalesce(c.sequence_length, 0), c.attempt," \
+	" c.model_version_id, c.hardware_config_id, c.framework_id, c.workload_type, c.batch_size, c.sequence_length," \
+	" c.gpus, c.params, c.lane_id, coalesce(c.template_id, 0)"
+
 static Statement take_configs = {
 	.sql = "UPDATE benchorch.benchmark_configs c SET status = 'running', claim_id = $3, started_at = $4,"
 	" completed_at = NULL, run_started = false, attempt = c.attempt + 1, version = c.version + 1"
 	" FROM unnest($1, $2) AS hint (id, priority)"
 	" WHERE c.id = hint.id AND c.priority = hint.priority AND c.status = 'pending' AND ($5 IS NULL OR c.lane_id = $5)"
-	" RETURNING c.id, c.priority, coalesce(c.batch_size, 0)::bigint * coalesce(c.sequence_length, 0), c.attempt,"
-	" c.model_version_id, c.hardware_config_id, c.framework_id, c.workload_type, c.batch_size, c.sequence_length,"
-	" c.gpus, c.params, c.lane_id, coalesce(c.template_id, 0)",
+	TAKEN_COLUMNS,
+	.nargs = 5,
+	.types = {INT8ARRAYOID, INT4ARRAYOID, INT8OID, TIMESTAMPTZOID, INT4OID}
+};
+
+/* The same, passing by what others hold. */
+static Statement take_free_configs = {
+	.sql = "UPDATE benchorch.benchmark_configs c SET status = 'running', claim_id = $3, started_at = $4,"
+	" completed_at = NULL, run_started = false, attempt = c.attempt + 1, version = c.version + 1"
+	" FROM (SELECT b.id FROM unnest($1, $2) AS hint (id, priority) JOIN benchorch.benchmark_configs b ON b.id = hint.id"
+	"  WHERE b.priority = hint.priority AND b.status = 'pending' FOR NO KEY UPDATE OF b SKIP LOCKED) AS free"
+	" WHERE c.id = free.id AND c.status = 'pending' AND ($5 IS NULL OR c.lane_id = $5)"
+	TAKEN_COLUMNS,
 	.nargs = 5,
 	.types = {INT8ARRAYOID, INT4ARRAYOID, INT8OID, TIMESTAMPTZOID, INT4OID}
 };
@@ -207,7 +222,7 @@ put_taken(Claim *claim, SPITupleTable *rows, int n)
 		put_row(claim, order[i], rows->tupdesc, facts[order[i] - taken]);
 }
 
-void
+bool
 benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, int32 lane_id)
 {
 	int		   *order = benchorch_id_order(ids, n);
@@ -215,6 +230,10 @@ benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, i
 	int32	   *sorted_priorities = palloc(sizeof(int32) * n);
 	Datum		values[5];
 	uint64		found;
+	SPITupleTable *rows;
+
+	/* the first configs of a claim are waited for, where others hold them, in id order; that cannot be a circle */
+	bool		waits = claim->taken == 0;
 
 	/* rows are locked in id order */
 	for (int i = 0; i < n; i++)
@@ -227,7 +246,8 @@ benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, i
 	values[2] = Int64GetDatum(claim->claim_id);
 	values[3] = TimestampTzGetDatum(claim->claimed_at);
 	values[4] = Int32GetDatum(lane_id);
-	found = benchorch_run(&take_configs, values, lane_id ? NULL : "    n");
+	found = benchorch_run(waits ? &take_configs : &take_free_configs, values, lane_id ? NULL : "    n");
+	rows = SPI_tuptable;
 	for (uint64 i = 0; i < found; i++)
 	{
 		claim->ids[claim->taken] = benchorch_column_int64(i, TAKEN_ID);
@@ -235,5 +255,9 @@ benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, i
 		claim->taken++;
 	}
 	if (found > 0)
-		put_taken(claim, SPI_tuptable, found);
+		put_taken(claim, rows, found);
+	if (waits)
+		return true;
+	/* the chunk is gone, and whoever holds the others may roll back: they are hinted at anew */
+	return benchorch_feed_ids(ids, n, NULL) == 0;
 }

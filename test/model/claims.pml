@@ -36,6 +36,7 @@
 #define REOPENINGS	1		/* calls of retry_failed that open a config */
 #endif
 #define MAX_TOKENS	4
+#define MAX_ENTRIES	2		/* chunk entries for one config that no claim has locked; more would do what these do */
 #define WORKERS		2		/* 1 and 2; 0 stands for a claim without worker */
 #define LAST		(CONFIGS - 1)
 
@@ -51,7 +52,7 @@
 typedef Row					/* of benchmark_configs, with what attempts tells of it */
 {
 	byte status;
-	byte claim;				/* the current one, or the one that settled it */
+	byte claim;				/* the current one; 0: none */
 	bit started;
 	byte spent				/* blamed attempts */
 };
@@ -80,7 +81,7 @@ byte number[MAX_TOKENS + 1], sequence;	/* what a bare sequence gives */
 #define EXPIRED		2
 byte lease[WORKERS + 1], lease_lock[WORKERS + 1];
 
-byte accepted[CONFIGS];		/* claims of which there is an accepted result: bits */
+bit accepted[CONFIGS];		/* there is an accepted result */
 byte busy;					/* sessions inside a transaction */
 
 #ifdef ENDGAME
@@ -110,9 +111,17 @@ byte safe_sequence;
 #define ONE_BIT(set)	(((set) & ((set) - 1)) == 0)
 #define FREE(i)			(lock[i] == 0 || lock[i] == ME)
 #define SEES(i)			(lock[i] == ME -> mine[i].status : now[i].status)
+/* Rows of the table claims of a worker, or without one. */
+#define HAS_CLAIMS(worker) \
+	((HAS(claims, 1) && owner[1] == worker) || (HAS(claims, 2) && owner[2] == worker) || \
+	 (HAS(claims, 3) && owner[3] == worker) || (HAS(claims, 4) && owner[4] == worker))
 #define ALL_SETTLED		(SETTLED(now[0].status) && SETTLED(now[LAST].status))
 
 /* ------------------------------------------------------------------- guards */
+
+#if defined(NO_FENCE) || defined(NO_TAKE_BACK_FENCE) || defined(TOKENS_REPEAT) || defined(NO_CLAIM_ROW)
+#define KEEP_DEAD_CLAIMS
+#endif
 
 /* Taken out by -DNAME each, as are some further down: the table in README.md has them all. */
 
@@ -188,9 +197,8 @@ inline check()
 		assert(now[j].status != PENDING || (lane_chunks[j] > 0 && priority_chunks[j] > 0) || delayed[j]);
 		/* attempts have an end */
 		assert(now[j].spent <= LIMIT && (now[j].spent < LIMIT || SETTLED(now[j].status)));
-		/* one accepted result at most, and it is that of the claim that settled the config */
-		assert(ONE_BIT(accepted[j]));
-		assert(accepted[j] == 0 || (now[j].status == COMPLETED && HAS(accepted[j], now[j].claim)));
+		/* what has a result is never run again */
+		assert(!accepted[j] || now[j].status == COMPLETED);
 		j++
 	:: else -> break
 	od;
@@ -253,6 +261,21 @@ inline forget()
 	busy--
 }
 
+/* What can matter to nobody any more looks like what never was: fewer states. */
+inline tidy()
+{
+	j = 1;
+	do
+	:: j <= MAX_TOKENS ->
+#ifndef KEEP_DEAD_CLAIMS
+		if :: !HAS(claims, j) -> owner[j] = 0; held[j] = 0 :: else fi;
+#endif
+		if :: j <= WORKERS && lease_lock[j] == 0 && !HAS_CLAIMS(j) -> lease[j] = NONE :: else fi;
+		j++
+	:: else -> break
+	od
+}
+
 inline publish_row(i)
 {
 	if :: HAS(got, i) -> mine[i].claim = tokens :: else fi;
@@ -262,12 +285,12 @@ inline publish_row(i)
 	/* a result is accepted of the claim that is current */
 	if
 	:: result != 0 ->
-		assert(now[i].status == RUNNING && now[i].claim == result);
-		accepted[i] = accepted[i] | BIT(result)
+		assert(now[i].status == RUNNING && now[i].claim == result && !accepted[i]);
+		accepted[i] = 1
 	:: else
 	fi;
 	now[i].status = mine[i].status;
-	now[i].claim = mine[i].claim;
+	now[i].claim = (mine[i].status == RUNNING -> mine[i].claim : 0);
 	now[i].started = mine[i].started;
 	now[i].spent = mine[i].spent
 }
@@ -296,10 +319,9 @@ inline commit()
 #endif
 			:: else
 			fi;
-			claims = claims & ~gone;
 			/* no lease is voided that holds */
 			assert(verb != SWEEP || lease[w] == EXPIRED);
-			if :: verb == CLAIM && w != 0 -> lease[w] = VALID :: else fi;
+			if :: verb == CLAIM && got != 0 && w != 0 -> lease[w] = VALID :: else fi;
 #ifdef ENDGAME
 			was_settled = ALL_SETTLED;
 #endif
@@ -307,8 +329,14 @@ inline commit()
 			do
 			:: j < CONFIGS ->
 				if :: lock[j] == ME -> publish_row(j) :: else fi;
-				lane_chunks[j] = lane_chunks[j] - HAS(took_lane, j) + HAS(fed, j);
-				priority_chunks[j] = priority_chunks[j] - HAS(took_priority, j) + HAS(fed, j);
+				lane_chunks[j] = lane_chunks[j] - HAS(took_lane, j);
+				priority_chunks[j] = priority_chunks[j] - HAS(took_priority, j);
+				if
+				:: HAS(fed, j) ->
+					if :: lane_chunks[j] < MAX_ENTRIES + lane_locked[j] -> lane_chunks[j]++ :: else fi;
+					if :: priority_chunks[j] < MAX_ENTRIES + priority_locked[j] -> priority_chunks[j]++ :: else fi
+				:: else
+				fi;
 				if :: HAS(woken, j) -> delayed[j] = 0 :: else fi;
 				if :: HAS(waits, j) -> delayed[j] = 1 :: else fi;
 				j++
@@ -338,7 +366,9 @@ inline commit()
 			if :: flushed -> save() :: else fi;
 			flushed = 0;
 #endif
+			claims = claims & ~gone;
 			forget();
+			tidy();
 			check()
 		}
 	}
@@ -411,12 +441,20 @@ inline end_attempt(i, later)
 /* One call: the claims of w, of which something may run. */
 #define TAKE_BACK(what, worker) \
 	d_step { BEGIN(what); w = worker; list = OF(1) | OF(2) | OF(3) | OF(4) }
-#define HAS_CLAIMS(worker) \
-	((HAS(claims, 1) && owner[1] == worker) || (HAS(claims, 2) && owner[2] == worker) || \
-	 (HAS(claims, 3) && owner[3] == worker) || (HAS(claims, 4) && owner[4] == worker))
-
 #define UNDER(token, i)	:: CURRENT(token, i) && lock[i] == 0 -> d_step { BEGIN(HAND_IN); c = i; t = token }
 #define START(token, i)	:: CURRENT(token, i) && lock[i] == 0 && !now[i].started -> now[i].started = 1; goto end_idle
+
+/*
+ * A transaction of one row, and without a second look at the model, might as
+ * well be one step: nobody can tell.
+ */
+#ifdef ENDGAME
+#define LOOK	look
+#define FINISH	finish
+#else
+#define LOOK	at_once
+#define FINISH	at_once
+#endif
 
 active [SESSIONS] proctype session()
 {
@@ -432,17 +470,18 @@ end_idle:
 	if
 	/* ---- calls that begin here and go on below */
 	:: atomic { tokens + claiming < TOKENS && (lane_chunks[0] > lane_locked[0] || lane_chunks[LAST] > lane_locked[LAST]) ->
-			BEGIN(CLAIM); claiming++; if :: w = 1 :: w = 2 fi };
-		goto claim
+			BEGIN(CLAIM);
+			/* the workers are alike: while neither has anything, the first comes first */
+			if :: w = 1 :: HAS_CLAIMS(1) || HAS_CLAIMS(2) || claiming > 0 -> w = 2 fi;
+			claiming++; goto claim }
 	:: atomic { tokens + claiming < TOKENS && (priority_chunks[0] > priority_locked[0] || priority_chunks[LAST] > priority_locked[LAST]) ->
-			BEGIN(CLAIM); claiming++ };
-		goto claim
+			BEGIN(CLAIM); claiming++; goto claim }
 	:: atomic { if UNDER(1, 0) UNDER(2, 0) UNDER(3, 0) UNDER(4, 0)
 #if CONFIGS > 1
 			UNDER(1, 1) UNDER(2, 1) UNDER(3, 1) UNDER(4, 1)
 #endif
-			fi };
-		goto under_claim
+			fi;
+			goto under_claim }
 	:: atomic { if START(1, 0) START(2, 0) START(3, 0) START(4, 0)
 #if CONFIGS > 1
 			START(1, 1) START(2, 1) START(3, 1) START(4, 1)
@@ -452,39 +491,35 @@ end_idle:
 	:: atomic { lease[1] == EXPIRED && HAS_CLAIMS(1) -> TAKE_BACK(SWEEP, 1) }; goto take_back
 	:: atomic { lease[2] == EXPIRED && HAS_CLAIMS(2) -> TAKE_BACK(SWEEP, 2) }; goto take_back
 #else
-	:: atomic { lease[1] == EXPIRED && lease_lock[1] == 0 && HAS_CLAIMS(1) -> lease_lock[1] = ME; TAKE_BACK(SWEEP, 1) };
-		goto take_back
-	:: atomic { lease[2] == EXPIRED && lease_lock[2] == 0 && HAS_CLAIMS(2) -> lease_lock[2] = ME; TAKE_BACK(SWEEP, 2) };
-		goto take_back
+	:: atomic { lease[1] == EXPIRED && lease_lock[1] == 0 && HAS_CLAIMS(1) -> lease_lock[1] = ME; TAKE_BACK(SWEEP, 1) }; goto take_back
+	:: atomic { lease[2] == EXPIRED && lease_lock[2] == 0 && HAS_CLAIMS(2) -> lease_lock[2] = ME; TAKE_BACK(SWEEP, 2) }; goto take_back
 #endif
 	:: atomic { HAS_CLAIMS(1) -> TAKE_BACK(RELEASE, 1) }; goto take_back
 	:: atomic { HAS_CLAIMS(2) -> TAKE_BACK(RELEASE, 2) }; goto take_back
 	:: atomic { HAS_CLAIMS(0) -> TAKE_BACK(RESET_STALE, 0) }; goto take_back
-	:: atomic { MAY_CANCEL(0) && lock[0] == 0 -> BEGIN(CANCEL) }; goto cancel
+	:: atomic { MAY_CANCEL(0) && lock[0] == 0 -> BEGIN(CANCEL); goto cancel }
 #if CONFIGS > 1
-	:: atomic { MAY_CANCEL(1) && lock[1] == 0 -> BEGIN(CANCEL); c = 1 }; goto cancel
+	:: atomic { MAY_CANCEL(1) && lock[1] == 0 -> BEGIN(CANCEL); c = 1; goto cancel }
 #endif
-	:: atomic { now[0].status == RUNNING && lock[0] == 0 -> BEGIN(RESET) }; goto reset
+	:: atomic { now[0].status == RUNNING && lock[0] == 0 -> BEGIN(RESET); goto reset }
 #if CONFIGS > 1
-	:: atomic { now[1].status == RUNNING && lock[1] == 0 -> BEGIN(RESET); c = 1 }; goto reset
+	:: atomic { now[1].status == RUNNING && lock[1] == 0 -> BEGIN(RESET); c = 1; goto reset }
 #endif
-	:: atomic { delayed[0] && delay_lock[0] == 0 -> BEGIN(WAKE) }; goto wake
+	:: atomic { delayed[0] && delay_lock[0] == 0 -> BEGIN(WAKE); goto wake }
 #if CONFIGS > 1
-	:: atomic { delayed[1] && delay_lock[1] == 0 -> BEGIN(WAKE); c = 1 }; goto wake
+	:: atomic { delayed[1] && delay_lock[1] == 0 -> BEGIN(WAKE); c = 1; goto wake }
 #endif
 #ifdef ENDGAME
 	:: atomic { (now[0].status == FAILED || now[0].status == CANCELLED) && lock[0] == 0 && reopenings < REOPENINGS ->
-			BEGIN(RETRY); reopenings++ };
-		goto retry
+			BEGIN(RETRY); reopenings++; goto retry }
 #if CONFIGS > 1
 	:: atomic { (now[1].status == FAILED || now[1].status == CANCELLED) && lock[1] == 0 && reopenings < REOPENINGS ->
-			BEGIN(RETRY); reopenings++; c = 1 };
-		goto retry
+			BEGIN(RETRY); reopenings++; c = 1; goto retry }
 #endif
 #ifdef FINALIZE_WITHOUT_LOOKING
-	:: atomic { mark -> BEGIN(FINALIZE); saw = 1 }; goto finalize
+	:: atomic { mark -> BEGIN(FINALIZE); saw = 1; goto finalize }
 #else
-	:: atomic { mark && ALL_SETTLED -> BEGIN(FINALIZE); saw = 1 }; goto finalize
+	:: atomic { mark && ALL_SETTLED -> BEGIN(FINALIZE); saw = 1; goto finalize }
 #endif
 #endif
 	fi;
@@ -534,43 +569,43 @@ claimed:
 	/* ---- hand_in, complete, update_status under a claim: the row, then the rest */
 under_claim:
 	atomic {
+		lock_row(c);
 		if
-		:: lock[c] == 0 && CURRENT(t, c) ->
-			lock_row(c);
-			if
-			:: result = t; leave_claim(c); mine[c].status = COMPLETED; mine[c].started = 0	/* ok */
-			:: t = 0; end_attempt(c, false)													/* ready again at once */
-			:: t = 0; end_attempt(c, true)													/* after a delay */
-			fi
-		:: lock[c] == 0 && !CURRENT(t, c)	/* late: kept as unaccepted, or BO001 */
-		:: lock[c] != 0
+		:: result = t; leave_claim(c); mine[c].status = COMPLETED; mine[c].started = 0	/* ok */
+		:: t = 0; end_attempt(c, false)													/* ready again at once */
+		:: t = 0; end_attempt(c, true)													/* after a delay */
 		fi;
-		t = 0
+		t = 0;
+		goto LOOK
 	};
-	if :: lock[c] == ME -> goto look :: else -> goto give_up fi;
 
 	/* ---- the sweep, release, reset_stale: what the list says, in id order, each looked at under its lock */
 take_back:
-	do
-	:: c < CONFIGS && !LISTED(c) -> c++
-	:: atomic { c < CONFIGS && LISTED(c) && lock[c] == 0 ->
+	atomic {
+		do
+		:: c < CONFIGS && !LISTED(c) -> c++
+		:: else -> break
+		od;
 		if
-		:: STILL_HELD(c) ->
-			lock_row(c);
+		:: c == CONFIGS ->
+			/* nothing runs under them any more */
+			if :: verb == SWEEP -> gone = gone | list :: else fi;
+			goto look
+		:: c < CONFIGS && lock[c] == 0 ->
 			if
-			:: verb == RESET_STALE || (verb == SWEEP && mine[c].started) -> end_attempt(c, false)
-			:: else -> put_back(c, false)
-			fi
-		:: else
-		fi;
-		c++
-		}
-	:: c < CONFIGS && LISTED(c) && lock[c] != 0 -> goto give_up
-	:: c == CONFIGS -> break
-	od;
-	/* nothing runs under them any more */
-	if :: verb == SWEEP -> gone = gone | list :: else fi;
-	goto look;
+			:: STILL_HELD(c) ->
+				lock_row(c);
+				if
+				:: verb == RESET_STALE || (verb == SWEEP && mine[c].started) -> end_attempt(c, false)
+				:: else -> put_back(c, false)
+				fi
+			:: else
+			fi;
+			c++
+		:: c < CONFIGS && lock[c] != 0 -> goto give_up
+		fi
+	};
+	goto take_back;
 
 	/* ---- cancel, update_status to skipped or cancelled, OOM dominance; cancel goes on in id order */
 cancel:
@@ -594,17 +629,23 @@ cancel:
 			:: else
 			fi
 		:: else -> goto give_up
-		fi
+		fi;
+#ifndef ENDGAME
+		if :: c < LAST -> c++ :: else -> goto finish fi
+#endif
 	};
+#ifdef ENDGAME
 	goto look;
+#else
+	if :: goto cancel :: goto finish fi;
+#endif
 
 	/* ---- an operator's reset: update_status to pending, or the typed UPDATE */
 reset:
 	atomic {
-		if
-		:: lock[c] == 0 && now[c].status == RUNNING -> lock_row(c); put_back(c, false); goto finish
-		:: else -> goto give_up
-		fi
+		lock_row(c);
+		put_back(c, false);
+		goto FINISH
 	};
 
 	/* ---- a retry time has come: the row of delayed_configs, then a chunk for what is pending */
@@ -620,49 +661,34 @@ wake:
 
 	/* ---- check_endgame: after the update, with a snapshot of its own */
 look:
+#ifdef ENDGAME
 	atomic {
 		j = 0;
-#ifdef ENDGAME
 		saw = 0;
-#endif
 		do
 		:: j < CONFIGS ->
 			if
 			:: SEES(j) == PENDING ->
-#ifdef ENDGAME
-				if
-				:: lane_chunks[j] > HAS(took_lane, j) || HAS(fed, j) || WAITS(j) -> saw = 1
-				:: else
-				fi
-#else
-				skip
-#endif
+				if :: lane_chunks[j] > HAS(took_lane, j) || HAS(fed, j) || WAITS(j) -> saw = 1 :: else fi
 			:: else ->
-#ifdef ENDGAME
 				if :: WAITS(j) -> saw = 1 :: else fi;
 #ifdef MARK_IF_ALONE
 				if :: SEES(j) == RUNNING -> saw = 1 :: else fi;
 #endif
-#endif
-				/* a spent chunk */
+				/* a spent chunk goes */
 				if :: LANE_READY(j) -> lane_locked[j]++; took_lane = took_lane | BIT(j) :: else fi
 			fi;
 			j++
 		:: else -> break
 		od;
 		j = 0;
-#ifdef ENDGAME
 		if :: !saw && !mark -> marks = 1 :: else fi;
-		saw = 0
-#endif
+		saw = 0;
+		/* cancel settles one config after the other */
+		if :: verb == CANCEL && c < LAST -> c++ :: else -> goto finish fi
 	};
-	/* cancel settles one config after the other */
-	if
-	:: verb == CANCEL && c < LAST -> c++; goto cancel
-	:: goto finish
-	fi;
+	if :: goto cancel :: goto finish fi;
 
-#ifdef ENDGAME
 	/* ---- retry_failed: the config, then the model version's row */
 retry:
 	atomic {
@@ -722,6 +748,11 @@ finish:
 	:: MAY_ROLL_BACK -> goto give_up
 	fi;
 	goto end_idle;
+#ifndef ENDGAME
+at_once:
+	commit();
+	goto end_idle;
+#endif
 give_up:
 	atomic {
 		t = 0;
