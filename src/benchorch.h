@@ -2,7 +2,7 @@
  * What crosses the files of the extension, grouped by the file that defines
  * it.  A file calls only what lies below it:
  *
- *   claim -> take, recovery    operators -> update    results    direct
+ *   claim -> take, recovery    operators -> update    hand_in -> results    direct
  *     -> attempts -> status, matrix -> ready, progress -> plans, words
  *
  * Every function here that takes or changes rows runs inside SPI: the SQL
@@ -299,6 +299,46 @@ extern Adapter *benchorch_load_adapter(const char *name);
 extern char *benchorch_guess_adapter(Jsonb *raw);
 /* Without an adapter (NULL) there is no metric. */
 extern void benchorch_normalize(const Adapter *adapter, Jsonb *raw, Metrics *metrics);
+
+/* -------------------------------------------------------------- in results.c */
+
+/* One result or failure on its way in, and the answer to it. */
+typedef struct HandIn
+{
+	/* given; 0 where there is none */
+	int64		config_id;
+	int64		claim_id;
+	Outcome		outcome;
+	Datum		raw;			/* bytea: what was printed */
+	Datum		log;			/* bytea */
+	Datum		details;		/* jsonb, of the worker */
+	Datum		environment;	/* jsonb, of a script */
+	Jsonb	   *parsed;			/* NULL: the attempt failed */
+	const char *message;		/* why it failed */
+
+	/* looked up */
+	bool		exists;
+	bool		has_worker;
+	pg_uuid_t	model_version_id;
+	pg_uuid_t	worker_id;
+	const char *adapter;		/* given, or the framework's, or guessed */
+	Metrics		metrics;
+
+	/* the answer */
+	bool		answered;
+	bool		current;		/* the claim held the config */
+	int64		result_id;		/* 0: none */
+	ConfigStatus status;
+	bool		has_status;		/* false: the config is gone */
+	int			sqlstate;		/* why it was refused; 0: it was not */
+} HandIn;
+
+/*
+ * Completes what is current and has a result, ends the attempts that failed,
+ * stores the results and answers each item.  keep_late: results under stale
+ * claims are kept as unaccepted.
+ */
+extern void benchorch_settle_results(HandIn *items, int n, bool keep_late);
 /* A metric as its column has it; false where it is NULL. */
 extern bool benchorch_metric_datum(const Metrics *metrics, Metric metric, Datum *datum);
 

@@ -444,6 +444,38 @@ inline end_attempt(i, later)
 #define UNDER(token, i)	:: CURRENT(token, i) && lock[i] == 0 -> d_step { BEGIN(HAND_IN); c = i; t = token }
 #define START(token, i)	:: CURRENT(token, i) && lock[i] == 0 && !now[i].started -> now[i].started = 1; goto end_idle
 
+#ifdef ENDGAME
+/* failed, cancelled -> pending. */
+inline reopen()
+{
+	lock_row(c);
+	mine[c].status = PENDING;
+	mine[c].spent = 0;
+	fed = fed | BIT(c)
+}
+#endif
+
+/* pending, running -> skipped, cancelled, where nobody has it: benchorch_settle(). */
+inline cancel_config()
+{
+				if
+				:: MAY_CANCEL(c) ->
+					lock_row(c);
+					if
+					:: mine[c].status == RUNNING -> leave_claim(c)
+					:: else ->
+						if :: delayed[c] -> delay_lock[c] = ME; woken = woken | BIT(c) :: else fi;
+#if defined(ENDGAME) && !defined(NO_MARK_FOR_PENDING)
+						/* whoever settles what was pending may be the last, whatever else it sees */
+						marks = 1
+#endif
+					fi;
+					mine[c].status = CANCELLED;
+					mine[c].started = 0
+				:: else
+				fi
+}
+
 /*
  * A transaction of one row, and without a second look at the model, might as
  * well be one step: nobody can tell.
@@ -473,15 +505,25 @@ end_idle:
 			BEGIN(CLAIM);
 			/* the workers are alike: while neither has anything, the first comes first */
 			if :: w = 1 :: HAS_CLAIMS(1) || HAS_CLAIMS(2) || claiming > 0 -> w = 2 fi;
-			claiming++; goto claim }
+			claiming++ };
+		goto claim
 	:: atomic { tokens + claiming < TOKENS && (priority_chunks[0] > priority_locked[0] || priority_chunks[LAST] > priority_locked[LAST]) ->
-			BEGIN(CLAIM); claiming++; goto claim }
+			BEGIN(CLAIM); claiming++ };
+		goto claim
 	:: atomic { if UNDER(1, 0) UNDER(2, 0) UNDER(3, 0) UNDER(4, 0)
 #if CONFIGS > 1
 			UNDER(1, 1) UNDER(2, 1) UNDER(3, 1) UNDER(4, 1)
 #endif
 			fi;
-			goto under_claim }
+			/* hand_in, complete, update_status: late ones change nothing and need no step */
+			lock_row(c);
+			if
+			:: result = t; leave_claim(c); mine[c].status = COMPLETED; mine[c].started = 0	/* ok */
+			:: t = 0; end_attempt(c, false)		/* failed: ready again at once, */
+			:: t = 0; end_attempt(c, true)		/* or after a delay */
+			fi;
+			t = 0 };
+		goto LOOK
 	:: atomic { if START(1, 0) START(2, 0) START(3, 0) START(4, 0)
 #if CONFIGS > 1
 			START(1, 1) START(2, 1) START(3, 1) START(4, 1)
@@ -497,29 +539,31 @@ end_idle:
 	:: atomic { HAS_CLAIMS(1) -> TAKE_BACK(RELEASE, 1) }; goto take_back
 	:: atomic { HAS_CLAIMS(2) -> TAKE_BACK(RELEASE, 2) }; goto take_back
 	:: atomic { HAS_CLAIMS(0) -> TAKE_BACK(RESET_STALE, 0) }; goto take_back
-	:: atomic { MAY_CANCEL(0) && lock[0] == 0 -> BEGIN(CANCEL); goto cancel }
+	:: atomic { MAY_CANCEL(0) && lock[0] == 0 -> BEGIN(CANCEL) }; goto cancel
 #if CONFIGS > 1
-	:: atomic { MAY_CANCEL(1) && lock[1] == 0 -> BEGIN(CANCEL); c = 1; goto cancel }
+	:: atomic { MAY_CANCEL(1) && lock[1] == 0 -> BEGIN(CANCEL); c = 1 }; goto cancel
 #endif
-	:: atomic { now[0].status == RUNNING && lock[0] == 0 -> BEGIN(RESET); goto reset }
+	:: atomic { now[0].status == RUNNING && lock[0] == 0 -> BEGIN(RESET); lock_row(c); put_back(c, false) }; goto FINISH	/* update_status, typed UPDATE */
 #if CONFIGS > 1
-	:: atomic { now[1].status == RUNNING && lock[1] == 0 -> BEGIN(RESET); c = 1; goto reset }
+	:: atomic { now[1].status == RUNNING && lock[1] == 0 -> BEGIN(RESET); c = 1; lock_row(c); put_back(c, false) }; goto FINISH
 #endif
-	:: atomic { delayed[0] && delay_lock[0] == 0 -> BEGIN(WAKE); goto wake }
+	:: atomic { delayed[0] && delay_lock[0] == 0 -> BEGIN(WAKE); delay_lock[c] = ME; woken = BIT(c) }; goto wake
 #if CONFIGS > 1
-	:: atomic { delayed[1] && delay_lock[1] == 0 -> BEGIN(WAKE); c = 1; goto wake }
+	:: atomic { delayed[1] && delay_lock[1] == 0 -> BEGIN(WAKE); c = 1; delay_lock[c] = ME; woken = BIT(c) }; goto wake
 #endif
 #ifdef ENDGAME
 	:: atomic { (now[0].status == FAILED || now[0].status == CANCELLED) && lock[0] == 0 && reopenings < REOPENINGS ->
-			BEGIN(RETRY); reopenings++; goto retry }
+			BEGIN(RETRY); reopenings++; reopen() };
+		goto retry
 #if CONFIGS > 1
 	:: atomic { (now[1].status == FAILED || now[1].status == CANCELLED) && lock[1] == 0 && reopenings < REOPENINGS ->
-			BEGIN(RETRY); reopenings++; c = 1; goto retry }
+			BEGIN(RETRY); reopenings++; c = 1; reopen() };
+		goto retry
 #endif
 #ifdef FINALIZE_WITHOUT_LOOKING
-	:: atomic { mark -> BEGIN(FINALIZE); saw = 1; goto finalize }
+	:: atomic { mark -> BEGIN(FINALIZE); saw = 1 }; goto finalize
 #else
-	:: atomic { mark && ALL_SETTLED -> BEGIN(FINALIZE); saw = 1; goto finalize }
+	:: atomic { mark && ALL_SETTLED -> BEGIN(FINALIZE); saw = 1 }; goto finalize
 #endif
 #endif
 	fi;
@@ -566,19 +610,6 @@ claimed:
 	:: w != 0 && lease_lock[w] != 0 -> goto give_up
 	fi;
 
-	/* ---- hand_in, complete, update_status under a claim: the row, then the rest */
-under_claim:
-	atomic {
-		lock_row(c);
-		if
-		:: result = t; leave_claim(c); mine[c].status = COMPLETED; mine[c].started = 0	/* ok */
-		:: t = 0; end_attempt(c, false)													/* ready again at once */
-		:: t = 0; end_attempt(c, true)													/* after a delay */
-		fi;
-		t = 0;
-		goto LOOK
-	};
-
 	/* ---- the sweep, release, reset_stale: what the list says, in id order, each looked at under its lock */
 take_back:
 	atomic {
@@ -611,23 +642,7 @@ take_back:
 cancel:
 	atomic {
 		if
-		:: FREE(c) && (!delayed[c] || delay_lock[c] == 0) ->
-			if
-			:: MAY_CANCEL(c) ->
-				lock_row(c);
-				if
-				:: mine[c].status == RUNNING -> leave_claim(c)
-				:: else ->
-					if :: delayed[c] -> delay_lock[c] = ME; woken = woken | BIT(c) :: else fi;
-#if defined(ENDGAME) && !defined(NO_MARK_FOR_PENDING)
-					/* whoever settles what was pending may be the last, whatever else it sees */
-					marks = 1
-#endif
-				fi;
-				mine[c].status = CANCELLED;
-				mine[c].started = 0
-			:: else
-			fi
+		:: FREE(c) && (!delayed[c] || delay_lock[c] == 0) -> cancel_config()
 		:: else -> goto give_up
 		fi;
 #ifndef ENDGAME
@@ -640,22 +655,8 @@ cancel:
 	if :: goto cancel :: goto finish fi;
 #endif
 
-	/* ---- an operator's reset: update_status to pending, or the typed UPDATE */
-reset:
-	atomic {
-		lock_row(c);
-		put_back(c, false);
-		goto FINISH
-	};
-
-	/* ---- a retry time has come: the row of delayed_configs, then a chunk for what is pending */
+	/* ---- a retry time has come, the row of delayed_configs is deleted: a chunk for what is pending */
 wake:
-	atomic {
-		if
-		:: delay_lock[c] == 0 && delayed[c] -> delay_lock[c] = ME; woken = woken | BIT(c)
-		:: else -> goto give_up
-		fi
-	};
 	if :: SEES(c) == PENDING -> fed = fed | BIT(c) :: else fi;
 	goto finish;
 
@@ -689,21 +690,8 @@ look:
 	};
 	if :: goto cancel :: goto finish fi;
 
-	/* ---- retry_failed: the config, then the model version's row */
+	/* ---- retry_failed, and whatever else opens a model version: after the config, its row */
 retry:
-	atomic {
-		if
-		:: lock[c] == 0 && (now[c].status == FAILED || now[c].status == CANCELLED) ->
-			d_step {
-				lock_row(c);
-				mine[c].status = PENDING;
-				mine[c].claim = 0;
-				mine[c].spent = 0;
-				fed = fed | BIT(c)
-			}
-		:: else -> goto give_up
-		fi
-	};
 	atomic {
 		if
 #ifdef NO_LOCK_ON_OPENING
