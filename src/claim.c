@@ -399,43 +399,41 @@ pop_lane_chunk(Claim *claim, const Slot *slot, int32 hardware, int32 *lane_id, i
 static int32
 claim_lane(Claim *claim, const Slot *slot)
 {
-	/* until something is taken the choice is open: what the chunks promised may have been spent */
-	while (claim->taken == 0)
+	int32		hardware = 0;
+	int32		lane_id = 0;
+	int			share = 1;
+
+	while (claim->taken < share)
 	{
 		int64		ids[BENCHORCH_MAX_BATCH];
 		int32		priorities[BENCHORCH_MAX_BATCH];
-		bool		warm;
-		int32		hardware = choose(claim, slot, &warm);
-		int32		lane_id = warm ? slot->warm_lane : 0;
-		int			share;
+		int			popped = 0;
 		int			n = 0;
 
-		if (hardware < 0)
-			break;
-		share = fair_share(claim, slot, hardware);
-		while (n < share)
+		/* until something is taken the choice is open: what the chunks promised may have been spent */
+		if (claim->taken == 0)
 		{
-			int			popped = pop_lane_chunk(claim, slot, hardware, &lane_id, ids + n, priorities + n, share - n);
+			bool		warm;
 
-			if (popped < 0 && n == 0 && warm)
-			{
-				/* others hold the warm lane's chunks */
-				warm = false;
-				lane_id = 0;
-				continue;
-			}
-			if (popped < 0)
+			hardware = choose(claim, slot, &warm);
+			if (hardware < 0)
 				break;
-			n += popped;
+			share = fair_share(claim, slot, hardware);
+			lane_id = warm ? slot->warm_lane : 0;
+			if (warm && (popped = pop_lane_chunk(claim, slot, hardware, &lane_id, ids, priorities, share)) < 0)
+				lane_id = popped = 0;	/* others hold the warm lane's chunks */
+			n = popped;
 		}
-		if (n == 0)
-			break;				/* others hold the chunks */
-		benchorch_take(claim, ids, priorities, n, lane_id);
-		if (claim->taken > 0)
-			return lane_id;
+		while (popped >= 0 && n < share - claim->taken)
+		{
+			popped = pop_lane_chunk(claim, slot, hardware, &lane_id, ids + n, priorities + n, share - claim->taken - n);
+			n += Max(popped, 0);
+		}
+		if (n == 0 || !benchorch_take(claim, ids, priorities, n, lane_id))
+			break;				/* others hold the chunks, or some of the configs */
 		CHECK_FOR_INTERRUPTS();
 	}
-	return 0;
+	return claim->taken > 0 ? lane_id : 0;
 }
 
 /* ------------------------------------------------------------ claim_batch */

@@ -44,6 +44,14 @@ static Statement take_free_configs = {
 	.types = {INT8ARRAYOID, INT4ARRAYOID, INT8OID, TIMESTAMPTZOID, INT4OID}
 };
 
+/* What of the hints stands and was not taken: others hold it. */
+static Statement select_held = {
+	.sql = "SELECT b.id FROM unnest($1, $2) AS hint (id, priority) JOIN benchorch.benchmark_configs b ON b.id = hint.id"
+	" WHERE b.priority = hint.priority AND b.status = 'pending' AND ($3 IS NULL OR b.lane_id = $3)",
+	.nargs = 3,
+	.types = {INT8ARRAYOID, INT4ARRAYOID, INT4OID}
+};
+
 /* What configs of one lane, template and workload have in common. */
 static Statement select_facts = {
 	.sql = "SELECT m.name, m.source, m.architecture, h.name, f.name, f.protocol, f.command,"
@@ -258,6 +266,13 @@ benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, i
 		put_taken(claim, rows, found);
 	if (waits)
 		return true;
+
 	/* the chunk is gone, and whoever holds the others may roll back: they are hinted at anew */
-	return benchorch_feed_ids(ids, n, NULL) == 0;
+	values[2] = Int32GetDatum(lane_id);
+	found = benchorch_run(&select_held, values, lane_id ? NULL : "  n");
+	for (uint64 i = 0; i < found; i++)
+		sorted_ids[i] = benchorch_column_int64(i, 1);
+	if (found > 0)
+		benchorch_feed_ids(sorted_ids, found, NULL);
+	return found == 0;
 }
