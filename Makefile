@@ -3,7 +3,7 @@
 #   make              builds everything; needs PostgreSQL's server headers, libpq and gcc
 #   make install      installs it, below DESTDIR where that is given
 #   make demo         from nothing to a ranking on this machine's CPU; make demo-stop removes it
-#   make check        every test, on clusters of its own; make deps installs what every test needs
+#   make check        every test, on clusters of its own; make deps installs what that and lint need
 #   make lint         formatting, warnings and static analysis; make format formats
 #
 # PG_CONFIG=/path/to/pg_config chooses the PostgreSQL; with_llvm=no builds no bitcode.

@@ -220,13 +220,13 @@ SELECT sum(n) AS claimed, max(n) <= 100 AS within_the_batch_size, min(n) FILTER 
 -- alone, a worker gets what it asks for
 SELECT count(benchorch.release(id)) FROM benchorch.workers WHERE name ~ '^fair';
 UPDATE benchorch.worker_leases SET expires_at = now() - interval '1 minute';
-CREATE TEMP TABLE both AS SELECT config_id FROM benchorch.claim_batch(100, 100000, (SELECT id FROM benchorch.workers WHERE name = 'fair1'));
-SELECT count(*) FROM both;
+CREATE TEMP TABLE taken AS SELECT config_id FROM benchorch.claim_batch(100, 100000, (SELECT id FROM benchorch.workers WHERE name = 'fair1'));
+SELECT count(*) FROM taken;
 -- the two kinds of claim know of each other
-INSERT INTO both SELECT config_id FROM benchorch.claim_batch(450, 100000);
-INSERT INTO both SELECT config_id FROM benchorch.claim_batch(100, 100000, (SELECT id FROM benchorch.workers WHERE name = 'fair1'));
-SELECT count(*), count(DISTINCT config_id) FROM both;
-SELECT count(*) FROM benchorch.claim_batch(100, 100000);
+INSERT INTO taken SELECT config_id FROM benchorch.claim_batch(450, 100000);
+INSERT INTO taken SELECT config_id FROM benchorch.claim_batch(100, 100000, (SELECT id FROM benchorch.workers WHERE name = 'fair1'));
+INSERT INTO taken SELECT config_id FROM benchorch.claim_batch(100, 100000);
+SELECT count(*), count(DISTINCT config_id) FROM taken;
 -- nor is taken what was cancelled
 SELECT benchorch.reset_stale(0) > 0 AS put_back, benchorch.release((SELECT id FROM benchorch.workers WHERE name = 'fair1')) > 0 AS released;
 SELECT benchorch.update_status(id, 'cancelled') AS now, count(*) FROM benchorch.benchmark_configs WHERE model_version_id = :fair AND batch_size <= 150 GROUP BY 1;

@@ -20,6 +20,17 @@ EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
 	RETURN state || ': ' || regexp_replace(message, '\d{4,}|config \d+', '...', 'g');
 END $$;
+-- n configs for a worker, in as many calls as it takes (a call may give fewer)
+CREATE FUNCTION pg_temp.take(worker text, n int) RETURNS SETOF benchorch.claimed_config LANGUAGE plpgsql AS $$
+DECLARE got int := 0; more int;
+BEGIN
+	WHILE got < n LOOP
+		RETURN QUERY SELECT * FROM benchorch.claim_batch(n - got, worker_id => (SELECT id FROM benchorch.workers WHERE name = worker));
+		GET DIAGNOSTICS more = ROW_COUNT;
+		EXIT WHEN more = 0;
+		got := got + more;
+	END LOOP;
+END $$;
 CREATE TEMP VIEW state AS SELECT status, retry_count, run_started, claim_id IS NOT NULL AS claimed, started_at IS NOT NULL AS started,
 	left(error_message, 40) AS error, count(*) FROM benchorch.benchmark_configs GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3;
 
@@ -55,7 +66,7 @@ SELECT * FROM benchorch.check_invariants();
 SELECT benchorch.register_worker('one', 'g5.xlarge', '{vLLM}') AS one, benchorch.register_worker('two', 'g5.xlarge', '{vLLM}', '{"note": 1}') AS two \gset
 UPDATE benchorch.worker_leases SET expires_at = now() - interval '1 minute' WHERE worker_id = :'two';
 TRUNCATE held;
-INSERT INTO held SELECT config_id, claim_id, row_number() OVER (ORDER BY config_id) FROM benchorch.claim_batch(4, worker_id => :'one');
+INSERT INTO held SELECT config_id, claim_id, row_number() OVER (ORDER BY config_id) FROM pg_temp.take('one', 4);
 SELECT benchorch.start(config_id, claim_id) FROM held WHERE n <= 2;
 UPDATE benchorch.benchmark_configs SET started_at = now() - interval '1 day' WHERE status = 'running';
 SELECT benchorch.reset_stale(0);
@@ -78,10 +89,10 @@ SELECT * FROM benchorch.check_invariants();
 
 -- an expired lease is taken back by the next claim too, without any sweep
 TRUNCATE held;
-INSERT INTO held SELECT config_id, claim_id, row_number() OVER (ORDER BY config_id) FROM benchorch.claim_batch(10, worker_id => :'one');
+INSERT INTO held SELECT config_id, claim_id, row_number() OVER (ORDER BY config_id) FROM pg_temp.take('one', 10);
 SELECT count(*) FROM held;
 UPDATE benchorch.worker_leases SET expires_at = clock_timestamp() - interval '1 second' WHERE worker_id = :'one';
-SELECT count(*), count(DISTINCT config_id) FROM benchorch.claim_batch(10, worker_id => :'two');
+SELECT count(*), count(DISTINCT config_id) FROM pg_temp.take('two', 10);
 SELECT DISTINCT pg_temp.refusal(format('SELECT benchorch.update_status(%s, %L, claim_id => %s)', config_id, 'completed', claim_id)) FROM held;
 SELECT verdict, count(*) FROM benchorch.heartbeat(:'one', ARRAY(SELECT config_id FROM held)) GROUP BY 1;
 -- never is another worker's token told
@@ -113,8 +124,8 @@ SELECT benchorch.release(:'two');
 SELECT benchorch.release(:'two');
 SELECT count(*) AS paid FROM benchorch.benchmark_configs c JOIN before b USING (id) WHERE c.retry_count <> b.retry_count OR c.status <> 'pending';
 SELECT outcome, blamed, count(*) FROM benchorch.attempts WHERE outcome = 'preempted' GROUP BY 1, 2;
-SELECT count(*) FROM benchorch.claim_batch(10, worker_id => :'two');
-SELECT benchorch.release(:'two', 'node_fault');
+SELECT count(*) > 0 AS claimed FROM pg_temp.take('two', 3);
+SELECT benchorch.release(:'two', 'node_fault') > 0 AS released;
 SELECT count(*) AS paid FROM benchorch.benchmark_configs c JOIN before b USING (id) WHERE c.retry_count <> b.retry_count OR c.status <> 'pending';
 SELECT * FROM benchorch.check_invariants();
 
@@ -123,7 +134,7 @@ UPDATE benchorch.workers SET state = 'active';
 UPDATE benchorch.worker_leases SET expires_at = clock_timestamp() - interval '1 second' WHERE worker_id = :'two';
 SELECT benchorch.register_worker('one', 'g5.xlarge', '{vLLM}') = :'one' AS same_worker;
 TRUNCATE held;
-INSERT INTO held SELECT config_id, claim_id, row_number() OVER (ORDER BY config_id) FROM benchorch.claim_batch(3, worker_id => :'one');
+INSERT INTO held SELECT config_id, claim_id, row_number() OVER (ORDER BY config_id) FROM pg_temp.take('one', 3);
 SELECT benchorch.update_status(config_id, 'cancelled') FROM held WHERE n = 1;
 SELECT h.n, b.claim_id = h.claim_id AS its_claim, b.verdict FROM benchorch.heartbeat(:'one', ARRAY(SELECT config_id FROM held)) b JOIN held h USING (config_id) ORDER BY 1;
 SELECT h.n, b.claim_id = h.claim_id AS its_claim, b.verdict FROM benchorch.heartbeat(:'one') b JOIN held h USING (config_id) ORDER BY 1;
@@ -139,7 +150,7 @@ BEGIN
 	FOR i IN 1 .. 4 LOOP
 		PERFORM benchorch.heartbeat(w);
 		UPDATE benchorch.benchmark_configs SET priority = 1 WHERE status = 'pending' AND batch_size = 10 AND priority <> 1;
-		FOR k IN SELECT * FROM benchorch.claim_batch(10, worker_id => w) AS b ORDER BY b.batch_size DESC LIMIT 1 LOOP
+		FOR k IN SELECT * FROM pg_temp.take('one', 10) AS b ORDER BY b.batch_size DESC LIMIT 1 LOOP
 			PERFORM benchorch.start(k.config_id, k.claim_id);
 		END LOOP;
 		UPDATE benchorch.worker_leases SET expires_at = clock_timestamp() - interval '1 second' WHERE worker_id = w;

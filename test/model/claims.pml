@@ -36,7 +36,7 @@
 #define REOPENINGS	1		/* calls of retry_failed that open a config */
 #endif
 #define MAX_TOKENS	4
-#define MAX_ENTRIES	2		/* chunk entries for one config that no claim has locked; more would do what these do */
+#define MAX_ENTRIES	1		/* chunk entries for one config that no claim has locked; more would do what these do */
 #define WORKERS		2		/* 1 and 2; 0 stands for a claim without worker */
 #define LAST		(CONFIGS - 1)
 
@@ -96,10 +96,9 @@ bit outdated;				/* for the checks: became settled again since results were last
 
 #ifdef CRASHES
 Row safe[CONFIGS];			/* what is flushed */
-byte safe_lanes[CONFIGS], safe_priorities[CONFIGS], safe_accepted[CONFIGS], safe_claims, safe_lease[WORKERS + 1];
-bit safe_delayed[CONFIGS];
-byte acknowledged[CONFIGS];	/* for the checks: what callers were told is accepted */
-bit crashed;
+byte safe_lane[CONFIGS] = 1, safe_priority[CONFIGS] = 1, safe_claims, safe_lease[WORKERS + 1];
+bit safe_delayed[CONFIGS], safe_accepted[CONFIGS];
+bit acknowledged[CONFIGS];	/* for the checks: a caller was told that its result is accepted */
 #ifdef TOKENS_REPEAT
 byte safe_sequence;
 #endif
@@ -119,7 +118,7 @@ byte safe_sequence;
 
 /* ------------------------------------------------------------------- guards */
 
-#if defined(NO_FENCE) || defined(NO_TAKE_BACK_FENCE) || defined(TOKENS_REPEAT) || defined(NO_CLAIM_ROW)
+#if defined(NO_FENCE) || defined(NO_TAKE_BACK_FENCE) || defined(NO_CLAIM_ROW) || defined(CRASHES)
 #define KEEP_DEAD_CLAIMS
 #endif
 
@@ -172,6 +171,13 @@ byte safe_sequence;
 #define WAKE		8
 #define RETRY		9
 #define FINALIZE	10
+
+/* The worker opts in to unflushed claims, and what a claim does on its way is unflushed with it. */
+#ifdef COMPLETIONS_UNFLUSHED
+#define MAY_STAY_UNFLUSHED	true
+#else
+#define MAY_STAY_UNFLUSHED	(verb == CLAIM || verb == SWEEP || verb == WAKE)
+#endif
 
 /* --------------------------------------------------------------- the checks */
 
@@ -276,6 +282,38 @@ inline tidy()
 	od
 }
 
+#ifdef CRASHES
+inline copy_row(to, from)
+{
+	to.status = from.status;
+	to.claim = from.claim;
+	to.started = from.started;
+	to.spent = from.spent
+}
+
+inline save()
+{
+	j = 0;
+	do
+	:: j < CONFIGS ->
+		copy_row(safe[j], now[j]);
+		safe_lane[j] = lane_chunks[j];
+		safe_priority[j] = priority_chunks[j];
+		safe_delayed[j] = delayed[j];
+		safe_accepted[j] = accepted[j];
+		j++
+	:: else -> break
+	od;
+	j = 0;
+	safe_claims = claims;
+	safe_lease[1] = lease[1];
+	safe_lease[2] = lease[2];
+#ifdef TOKENS_REPEAT
+	safe_sequence = sequence
+#endif
+}
+#endif
+
 inline publish_row(i)
 {
 	if :: HAS(got, i) -> mine[i].claim = tokens :: else fi;
@@ -362,13 +400,15 @@ inline commit()
 			was_settled = 0;
 #endif
 #ifdef CRASHES
-			if :: result != 0 -> acknowledged[c] = acknowledged[c] | BIT(result) :: else fi;
-			if :: flushed -> save() :: else fi;
-			flushed = 0;
+			if :: result != 0 -> acknowledged[c] = 1 :: else fi;
 #endif
 			claims = claims & ~gone;
 			forget();
 			tidy();
+#ifdef CRASHES
+			if :: flushed -> save() :: else fi;
+			flushed = 0;
+#endif
 			check()
 		}
 	}
@@ -417,12 +457,6 @@ inline end_attempt(i, later)
 
 /* ------------------------------------------------------------------ a session */
 
-#ifdef COMPLETIONS_UNFLUSHED
-#define MAY_STAY_UNFLUSHED	true
-#else
-#define MAY_STAY_UNFLUSHED	(verb == CLAIM || verb == SWEEP || verb == WAKE)
-#endif
-
 #ifdef LIVENESS
 #define MAY_ROLL_BACK	false
 #else
@@ -434,6 +468,7 @@ inline end_attempt(i, later)
 #define READY(i)			(w == 0 -> PRIORITY_READY(i) : LANE_READY(i))
 /* the claims of w that the table claims has, and that took a config */
 #define OF(token)			(HAS(claims, token) && owner[token] == w -> BIT(token) : 0)
+#define SETTLES				((lock[0] == ME && SETTLED(mine[0].status)) || (lock[LAST] == ME && SETTLED(mine[LAST].status)))
 #define LISTED(i)			((HAS(list, 1) && HAS(held[1], i)) || (HAS(list, 2) && HAS(held[2], i)) || \
 							 (HAS(list, 3) && HAS(held[3], i)) || (HAS(list, 4) && HAS(held[4], i)))
 #define BEGIN(what)			busy++; verb = what
@@ -507,9 +542,11 @@ end_idle:
 			if :: w = 1 :: HAS_CLAIMS(1) || HAS_CLAIMS(2) || claiming > 0 -> w = 2 fi;
 			claiming++ };
 		goto claim
+#ifndef WORKERS_ONLY
 	:: atomic { tokens + claiming < TOKENS && (priority_chunks[0] > priority_locked[0] || priority_chunks[LAST] > priority_locked[LAST]) ->
 			BEGIN(CLAIM); claiming++ };
 		goto claim
+#endif
 	:: atomic { if UNDER(1, 0) UNDER(2, 0) UNDER(3, 0) UNDER(4, 0)
 #if CONFIGS > 1
 			UNDER(1, 1) UNDER(2, 1) UNDER(3, 1) UNDER(4, 1)
@@ -520,10 +557,13 @@ end_idle:
 			if
 			:: result = t; leave_claim(c); mine[c].status = COMPLETED; mine[c].started = 0	/* ok */
 			:: t = 0; end_attempt(c, false)		/* failed: ready again at once, */
+#ifndef WITHOUT_DELAYS
 			:: t = 0; end_attempt(c, true)		/* or after a delay */
+#endif
 			fi;
-			t = 0 };
-		goto LOOK
+			t = 0;
+			if :: SETTLES -> goto LOOK :: else -> goto FINISH fi }
+#ifndef WITHOUT_LOSSES
 	:: atomic { if START(1, 0) START(2, 0) START(3, 0) START(4, 0)
 #if CONFIGS > 1
 			START(1, 1) START(2, 1) START(3, 1) START(4, 1)
@@ -539,13 +579,14 @@ end_idle:
 	:: atomic { HAS_CLAIMS(1) -> TAKE_BACK(RELEASE, 1) }; goto take_back
 	:: atomic { HAS_CLAIMS(2) -> TAKE_BACK(RELEASE, 2) }; goto take_back
 	:: atomic { HAS_CLAIMS(0) -> TAKE_BACK(RESET_STALE, 0) }; goto take_back
-	:: atomic { MAY_CANCEL(0) && lock[0] == 0 -> BEGIN(CANCEL) }; goto cancel
-#if CONFIGS > 1
-	:: atomic { MAY_CANCEL(1) && lock[1] == 0 -> BEGIN(CANCEL); c = 1 }; goto cancel
-#endif
 	:: atomic { now[0].status == RUNNING && lock[0] == 0 -> BEGIN(RESET); lock_row(c); put_back(c, false) }; goto FINISH	/* update_status, typed UPDATE */
 #if CONFIGS > 1
 	:: atomic { now[1].status == RUNNING && lock[1] == 0 -> BEGIN(RESET); c = 1; lock_row(c); put_back(c, false) }; goto FINISH
+#endif
+#endif
+	:: atomic { MAY_CANCEL(0) && lock[0] == 0 -> BEGIN(CANCEL) }; goto cancel
+#if CONFIGS > 1
+	:: atomic { MAY_CANCEL(1) && lock[1] == 0 -> BEGIN(CANCEL); c = 1 }; goto cancel
 #endif
 	:: atomic { delayed[0] && delay_lock[0] == 0 -> BEGIN(WAKE); delay_lock[c] = ME; woken = BIT(c) }; goto wake
 #if CONFIGS > 1
@@ -621,7 +662,7 @@ take_back:
 		:: c == CONFIGS ->
 			/* nothing runs under them any more */
 			if :: verb == SWEEP -> gone = gone | list :: else fi;
-			goto look
+			if :: SETTLES -> goto look :: else -> goto finish fi
 		:: c < CONFIGS && lock[c] == 0 ->
 			if
 			:: STILL_HELD(c) ->
@@ -645,15 +686,12 @@ cancel:
 		:: FREE(c) && (!delayed[c] || delay_lock[c] == 0) -> cancel_config()
 		:: else -> goto give_up
 		fi;
-#ifndef ENDGAME
-		if :: c < LAST -> c++ :: else -> goto finish fi
-#endif
-	};
 #ifdef ENDGAME
-	goto look;
-#else
-	if :: goto cancel :: goto finish fi;
+		if :: lock[c] == ME -> goto look :: else fi;
 #endif
+		if :: c < LAST -> c++ :: else -> goto finish fi
+	};
+	if :: goto cancel :: goto finish fi;
 
 	/* ---- a retry time has come, the row of delayed_configs is deleted: a chunk for what is pending */
 wake:
@@ -751,6 +789,7 @@ give_up:
 
 /* ---------------------------------------------------- time, and the server */
 
+#ifndef WITHOUT_LOSSES
 /* Leases run out; heartbeats bring them back, unless a sweep has the row. */
 active proctype clock()
 {
@@ -762,3 +801,45 @@ end_clock:
 	:: atomic { lease[2] == EXPIRED && lease_lock[2] == 0 -> lease[2] = VALID }
 	od
 }
+#endif
+
+#ifdef CRASHES
+/*
+ * The server dies once, and comes back with what is flushed.  Transactions
+ * that it cuts short are those that have rolled back just before.
+ */
+active proctype server()
+{
+	byte j;
+
+	atomic {
+		busy == 0 ->
+		d_step {
+			do
+			:: j < CONFIGS ->
+				copy_row(now[j], safe[j]);
+				lane_chunks[j] = safe_lane[j];
+				priority_chunks[j] = safe_priority[j];
+				delayed[j] = safe_delayed[j];
+				accepted[j] = safe_accepted[j];
+				/* no acknowledged result is lost */
+				assert(!acknowledged[j] || accepted[j]);
+				j++
+			:: else -> break
+			od;
+			claims = safe_claims;
+			lease[1] = safe_lease[1];
+			lease[2] = safe_lease[2];
+#ifdef TOKENS_REPEAT
+			sequence = safe_sequence;
+#endif
+			check()
+		}
+	}
+}
+#endif
+
+#ifdef LIVENESS
+/* Whenever the model version has become settled, it is ranked, or opened again. */
+ltl ranked { [] (due -> <> !due) }
+#endif

@@ -14,9 +14,12 @@ AGENT_SOURCES := $(wildcard worker/agent/*.c)
 AGENT_OBJECTS := $(AGENT_SOURCES:worker/agent/%.c=build/agent/%.o)
 AGENT_TEST_OBJECTS := $(patsubst worker/agent/test/%.c,build/agent/test/%.o,$(wildcard worker/agent/test/*.c))
 
+# the same worker, with points where it kills itself: faults.h
+AGENT_FAULTS_OBJECTS := $(AGENT_SOURCES:worker/agent/%.c=build/agent-faults/%.o) build/agent/test/faults.o
+
 .PHONY: worker worker-tests
 worker: build/benchorch-worker
-worker-tests: build/test-agent
+worker-tests: build/test-agent build/benchorch-worker-faults
 
 build/benchorch-worker: $(AGENT_OBJECTS)
 	$(AGENT_CC) $(AGENT_CFLAGS) -o $@ $^ $(AGENT_LIBS)
@@ -24,8 +27,15 @@ build/benchorch-worker: $(AGENT_OBJECTS)
 build/test-agent: $(filter-out build/agent/main.o,$(AGENT_OBJECTS)) $(AGENT_TEST_OBJECTS)
 	$(AGENT_CC) $(AGENT_CFLAGS) -o $@ $^ $(AGENT_LIBS)
 
+build/benchorch-worker-faults: $(AGENT_FAULTS_OBJECTS)
+	$(AGENT_CC) $(AGENT_CFLAGS) -o $@ $^ $(AGENT_LIBS)
+
+build/agent-faults/%.o: worker/agent/%.c worker/agent/agent.mk benchorch.control
+	@mkdir -p $(@D)
+	$(AGENT_CC) $(AGENT_FLAGS) -DBENCHORCH_FAULTS $(AGENT_CFLAGS) -c -o $@ $<
+
 build/agent/%.o: worker/agent/%.c worker/agent/agent.mk benchorch.control
 	@mkdir -p $(@D)
 	$(AGENT_CC) $(AGENT_FLAGS) $(AGENT_CFLAGS) -c -o $@ $<
 
--include $(wildcard build/agent/*.d build/agent/test/*.d)
+-include $(wildcard build/agent/*.d build/agent/test/*.d build/agent-faults/*.d)

@@ -15,6 +15,7 @@
 #include "database.h"
 
 #include "events.h"
+#include "faults.h"
 #include "log.h"
 
 #include <math.h>
@@ -115,9 +116,9 @@ log_notice(void *context, const PGresult *notice)
 	log_message(LOG_INFO, "notice", "%s", text ? text : PQresultErrorMessage(notice));
 }
 
-/* One try; false, with the error kept, where it failed. */
-static bool
-try_to_connect(void)
+/* The connection string may override what stands before it, and what stands after it overrides the string. */
+static PGconn *
+begin_connection(const char *application_name, const char *host, const char *hostaddr, const char *port)
 {
 	const char *const names[] = {"client_encoding",
 								 "keepalives_idle",
@@ -126,12 +127,31 @@ try_to_connect(void)
 								 "tcp_user_timeout",
 								 "fallback_application_name",
 								 "dbname",
+								 "host",
+								 "hostaddr",
+								 "port",
 								 NULL};
-	const char *const values[] = {"UTF8", "10", "5", "3", "10000", application, conninfo, NULL};
+	const char *const values[] = {"UTF8", "10", "5", "3", "10000", application_name, conninfo, host, hostaddr, port, NULL};
+
+	return PQconnectStartParams(names, values, 1);
+}
+
+PGconn *
+database_begin_beside(const char *application_name)
+{
+	if (connection == NULL || PQstatus(connection) != CONNECTION_OK)
+		return NULL;
+	return begin_connection(application_name, PQhost(connection), PQhostaddr(connection), PQport(connection));
+}
+
+/* One try; false, with the error kept, where it failed. */
+static bool
+try_to_connect(void)
+{
 	double until = events_now() + CONNECT_SECONDS;
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 
-	connection = PQconnectStartParams(names, values, 1);
+	connection = begin_connection(application, NULL, NULL, NULL);
 	while (PQstatus(connection) != CONNECTION_BAD && state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED)
 	{
 		/* libpq closes and opens sockets as it goes through the hosts */
@@ -187,6 +207,7 @@ try_query(const char *sql, int nparams, const DatabaseParam *params)
 	int lengths[8], formats[8];
 	size_t total = 0;
 	double until;
+	int unsent = 1;
 	PGresult *result = NULL, *next;
 	bool ok;
 
@@ -202,8 +223,8 @@ try_query(const char *sql, int nparams, const DatabaseParam *params)
 	ok = PQsendQueryParams(connection, sql, nparams, NULL, values, lengths, formats, 0) == 1;
 	while (ok)
 	{
-		int unsent = PQflush(connection);
-
+		if (unsent > 0 && (unsent = PQflush(connection)) == 0)
+			FAULT_SENT(sql);
 		ok = unsent >= 0 && PQconsumeInput(connection) == 1;
 		if (!ok || (unsent == 0 && !PQisBusy(connection)))
 			break;

@@ -30,6 +30,12 @@ typedef struct DatabaseParam
 extern void database_init(const char *conninfo, const char *application_name);
 extern void database_close(void);
 
+/*
+ * Begins a connection to the same address as the present one, for PQconnectPoll;
+ * NULL where there is none.  The caller finishes it.
+ */
+extern PGconn *database_begin_beside(const char *application_name);
+
 /* Until when queries and reconnects are tried (events_now's clock); EVENTS_NEVER by default. */
 extern void database_set_limit(double limit);
 

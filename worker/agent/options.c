@@ -33,6 +33,7 @@ static const char usage[] =
 	"  --register               register hardware and worker, print worker id and hardware name, and end\n"
 	"  --grace SECONDS          what a running config gets after SIGTERM; default: 8\n"
 	"  --heartbeat SECONDS      between heartbeats, less than the lease; default: 15, or a quarter of a shorter lease\n"
+	"  --no-presence            hold one connection, not two: if this worker dies, others wait for its lease to run out\n"
 	"  --work-dir DIR           where runs get their directories; default: TMPDIR, else /tmp\n"
 	"  --pass-env NAME          pass this environment variable on to commands, repeatable\n"
 	"\n"
@@ -107,6 +108,7 @@ options_parse(Options *options, int argc, char **argv)
 										  {"gpus", required_argument, NULL, 'g'},
 										  {"grace", required_argument, NULL, 'G'},
 										  {"heartbeat", required_argument, NULL, 'H'},
+										  {"no-presence", no_argument, NULL, 'P'},
 										  {"work-dir", required_argument, NULL, 'D'},
 										  {"pass-env", required_argument, NULL, 'e'},
 										  {"log", required_argument, NULL, 'l'},
@@ -174,6 +176,9 @@ options_parse(Options *options, int argc, char **argv)
 				break;
 			case 'H':
 				ok = parse_seconds(optarg, 0.1, &options->heartbeat);
+				break;
+			case 'P':
+				options->no_presence = true;
 				break;
 			case 'D':
 				work_dir = optarg;

@@ -25,6 +25,7 @@ typedef struct Options
 	const char *priority_threshold;
 	bool until_settled;
 	bool register_only;
+	bool no_presence;
 	int gpus; /* 0: not given */
 	double grace;
 	double heartbeat; /* 0: not given */

@@ -24,15 +24,21 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define READ_SIZE 65536
 #define KILL_PATIENCE 10.0 /* seconds that a killed process may take to vanish */
+#define LOOK_FIRST 0.001	 /* seconds between two looks whether it has */
+#define LOOK_LAST 0.05
 
 static Process *current; /* the one that runs */
 
-/* Reaps every child that has ended, and notes the end of the current one. */
+static void clear_up(void *context);
+
+/*
+ * Reaps every child that has ended, and notes the end of the current one.
+ * Every descendant is or becomes our child: when no child is left, all is gone.
+ */
 static void
 reap(void)
 {
@@ -45,6 +51,14 @@ reap(void)
 			continue;
 		current->exited = true;
 		current->wait_status = status;
+		current->patience = events_now() + KILL_PATIENCE;
+		current->pause = LOOK_FIRST;
+		events_set_timer(&current->timer, events_now(), clear_up, current);
+	}
+	if (current != NULL && current->exited && pid < 0 && errno == ECHILD)
+	{
+		current->gone = true;
+		events_clear_timer(&current->timer);
 	}
 }
 
@@ -128,6 +142,26 @@ kill_descendants(void)
 	free(all);
 }
 
+/* After the end of the main process: kills what it has left behind, again and again, until that has vanished. */
+static void
+clear_up(void *context)
+{
+	Process *process = context;
+
+	kill_descendants();
+	reap();
+	if (process->gone)
+		return;
+	if (events_now() > process->patience)
+	{
+		process->stuck = true;
+		return;
+	}
+	events_set_timer(&process->timer, events_now() + process->pause, clear_up, process);
+	if (process->pause < LOOK_LAST)
+		process->pause *= 2;
+}
+
 static void
 give_up(void *context)
 {
@@ -139,8 +173,9 @@ kill_tree(void *context)
 {
 	Process *process = context;
 
-	if (!process->exited)
-		kill(-process->pid, SIGKILL);
+	if (process->exited) /* then clear_up is at it */
+		return;
+	kill(-process->pid, SIGKILL);
 	kill_descendants();
 	events_set_timer(&process->timer, events_now() + KILL_PATIENCE, give_up, process);
 }
@@ -303,31 +338,13 @@ process_start(Process *process, const ProcessSpec *spec, bool *exec_failed)
 bool
 process_done(const Process *process)
 {
-	return process->exited || process->stuck;
+	return process->gone || process->stuck;
 }
 
 void
 process_finish(Process *process)
 {
-	double patience = events_now() + (process->stuck ? 0 : KILL_PATIENCE);
-	struct timespec pause = {0, 1000000};
-
 	events_clear_timer(&process->timer);
-
-	/* every descendant is or becomes our child: none is left when waitpid knows of none */
-	while (waitpid(-1, NULL, WNOHANG) >= 0 || errno == EINTR)
-	{
-		kill_descendants();
-		reap();
-		if (events_now() > patience)
-		{
-			process->stuck = true;
-			break;
-		}
-		nanosleep(&pause, NULL);
-		if (pause.tv_nsec < 50000000)
-			pause.tv_nsec *= 2;
-	}
 	current = NULL;
 
 	while (read_pipe(process, &process->out))

@@ -40,7 +40,10 @@ typedef struct Process
 	ProcessStop stop;
 	bool exited; /* the main process has; wait_status says how */
 	int wait_status;
-	bool stuck; /* it does not even end on SIGKILL */
+	double patience; /* once it has exited: until when what it has left behind may take to vanish */
+	double pause;	 /* between two looks at that */
+	bool gone;		 /* all of it has vanished */
+	bool stuck;		 /* it does not even end on SIGKILL */
 	Buffer output;
 	Capture log;
 } Process;
@@ -54,13 +57,16 @@ extern bool process_init(void);
  */
 extern int process_start(Process *process, const ProcessSpec *spec, bool *exec_failed);
 
-/* True when the main process has ended or never will; then call process_finish. */
+/*
+ * True when the whole tree has ended, what the main process has left behind
+ * being killed, or never will; then call process_finish.
+ */
 extern bool process_done(const Process *process);
 
-/* Kills the whole tree with SIGKILL; process_done follows. */
+/* Kills the whole tree with SIGKILL; process_done comes true. */
 extern void process_kill(Process *process);
 
-/* Ends what the process has left behind and reads what is left in the pipes. */
+/* Reads what is left in the pipes. */
 extern void process_finish(Process *process);
 
 /* Frees the buffers. */

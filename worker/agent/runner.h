@@ -47,10 +47,7 @@ typedef struct Run
  */
 extern bool run_start(Run *run, const Config *config, const RunSettings *settings);
 
-/*
- * After process_done, or a run_start that was false: ends the rest of the
- * tree, decides the outcome, reads the result.
- */
+/* After process_done, or a run_start that was false: decides the outcome, reads the result. */
 extern void run_finish(Run *run);
 
 /* The last lines of the running command's log, for the heartbeat. */

@@ -7,10 +7,12 @@
  *
  *   a config is run only under a claim that start() has confirmed
  *   a result is never dropped: it is handed in until the database has answered
- *   a run whose claim is gone is killed and not handed in
- *   what the worker holds without knowing (an answer that was lost on the way,
- *   what an earlier process of the same name held) is handed back as soon as
- *   nothing runs; otherwise heartbeats would hold it for ever
+ *   a run whose claim is gone is killed and not handed in; what had ended
+ *   before that was known is, and is kept as unaccepted
+ *   what the worker holds without knowing (an answer that was lost on the
+ *   way) is handed back as soon as nothing runs; otherwise heartbeats would
+ *   hold it for ever.  What an earlier process of the same name held the
+ *   database takes back itself, told by the session word.
  *
  * After the first stop signal no config is begun, what waits is handed back
  * at once, and the one that runs has --grace to end.  The second ends it now.
@@ -19,13 +21,17 @@
 
 #include "calls.h"
 #include "events.h"
+#include "faults.h"
 #include "log.h"
+#include "presence.h"
 #include "progress.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #define DEFAULT_LEASE 60.0
 #define DEFAULT_HEARTBEAT 15.0
@@ -33,9 +39,11 @@
 #define IDLE_PAUSE_LAST 10.0
 #define SETTLING_PAUSE_LAST 5.0 /* with --until-settled */
 #define HAND_BACK_SECONDS 2.0	/* for the last words after the grace */
+#define PRESENCE_SECONDS 2.0	/* that the first claim waits for presence */
 
 static WorkerSetup setup;
 static char id[40];
+static char session[33]; /* a word of this process */
 static double heartbeat_interval;
 static double next_heartbeat;
 static bool holds_unknown; /* claims that we do not know may be ours */
@@ -122,6 +130,7 @@ make_details(void)
 	Buffer json = {0};
 
 	json_open(&json, NULL, '{');
+	json_string(&json, "session", session);
 	if (setup.options->gpus > 0)
 		json_int(&json, "gpus", setup.options->gpus);
 	/* a name that was given must exist: it may be misspelt */
@@ -166,7 +175,24 @@ register_again(void)
 	heartbeat_interval = choose_heartbeat(atof(PQgetvalue(result, 0, 1)));
 	next_heartbeat = events_now() + heartbeat_interval;
 	PQclear(result);
-	return heartbeat_interval > 0 ? 0 : EXIT_BAD_USAGE;
+	if (heartbeat_interval <= 0)
+		return EXIT_BAD_USAGE;
+	if (!setup.options->register_only && !setup.options->no_presence)
+		presence_start(id);
+	return 0;
+}
+
+/* A word that no other process has: random, or else the process and the time. */
+static void
+choose_session(void)
+{
+	unsigned char bytes[16];
+
+	if (getentropy(bytes, sizeof(bytes)) == 0)
+		for (size_t i = 0; i < sizeof(bytes); i++)
+			snprintf(session + 2 * i, 3, "%02x", bytes[i]);
+	else
+		snprintf(session, sizeof(session), "%d-%ld", (int)getpid(), (long)time(NULL));
 }
 
 int
@@ -176,6 +202,7 @@ worker_register(const WorkerSetup *new_setup)
 	int code;
 
 	setup = *new_setup;
+	choose_session();
 	code = register_again();
 	if (code != 0)
 		return code;
@@ -318,8 +345,10 @@ static void
 run_config(Config *config)
 {
 	Buffer *event;
-	DatabaseStatus status = call_start(config);
+	DatabaseStatus status;
 
+	FAULT_POINT("before_start");
+	status = call_start(config);
 	if (status != DATABASE_OK)
 	{
 		if (strcmp(database_sqlstate(), "BO001") != 0)
@@ -330,6 +359,7 @@ run_config(Config *config)
 		}
 		return;
 	}
+	FAULT_POINT("after_start");
 	if (stopping())
 		return;
 	event = log_begin(LOG_INFO, "run_start", NULL);
@@ -340,14 +370,17 @@ run_config(Config *config)
 	busy = true;
 	running = run_start(&run, config, &setup.run_settings);
 	progress_changed();
+	FAULT_POINT("during_run");
 	while (running && !process_done(&run.process))
 		wait_step(EVENTS_NEVER);
 	run_finish(&run);
 	running = false;
+	FAULT_POINT("after_run");
 
 	/* a run that was cut short by the stop is released at the end, with all else */
-	if (!config->dropped && !(stopping() && run.process.stop == PROCESS_KILLED))
+	if (run.process.stop != PROCESS_KILLED)
 		hand_in();
+	FAULT_POINT("after_hand_in");
 	run_free(&run);
 	busy = false;
 }
@@ -387,9 +420,11 @@ claim(void)
 
 	for (;;)
 	{
-		DatabaseStatus status =
-			call_claim(options->batch_size, options->priority_threshold, id, options->model, &batch);
+		DatabaseStatus status;
 
+		FAULT_POINT("before_claim");
+		status = call_claim(options->batch_size, options->priority_threshold, id, options->model, &batch);
+		FAULT_POINT("after_claim");
 		if (status == DATABASE_OK && !database_interrupted())
 			return 0;
 		/* a claim may have been made whose answer was lost: start afresh */
@@ -445,11 +480,14 @@ work(void)
 {
 	const double last_pause = setup.options->until_settled ? SETTLING_PAUSE_LAST : IDLE_PAUSE_LAST;
 	double pause = IDLE_PAUSE_FIRST;
+	double until = events_now() + PRESENCE_SECONDS;
 	int code = 0;
 
+	/* nothing is claimed that presence does not cover yet, unless it is long in coming */
+	while (presence_begins() && events_now() < until && !stopping())
+		wait_step(until);
 	while (!stopping())
 	{
-		double until;
 
 		if (holds_unknown)
 			release_all("preempted");
@@ -483,10 +521,9 @@ worker_work(void)
 	int code;
 
 	progress_begin(setup.name, setup.hardware);
-	/* what an earlier process of this name has left running is lost; where that cannot be told, it is released */
-	holds_unknown = call_release(id, "lost") != DATABASE_OK;
 	code = work();
 	release_all("preempted");
+	presence_stop();
 	events_clear_timer(&grace_timer);
 	batch_free(&batch);
 	progress_show(NULL, "ended");

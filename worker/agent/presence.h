@@ -1,0 +1,19 @@
+/*
+ * Presence: a session lock that shows the database that this worker lives.
+ */
+#ifndef AGENT_PRESENCE_H
+#define AGENT_PRESENCE_H
+
+#include <stdbool.h>
+
+/*
+ * Shows the worker's presence from now on, as soon as that is possible; again
+ * with the same id, does nothing.  Needs the main connection to be there.
+ */
+extern void presence_start(const char *worker_id);
+extern void presence_stop(void);
+
+/* Whether the first try has not come to an end yet. */
+extern bool presence_begins(void);
+
+#endif /* AGENT_PRESENCE_H */
