@@ -150,12 +150,15 @@ static Statement quarantine_worker = {
 static Statement waiting_configs = {
 	.sql = "SELECT c.id FROM benchorch.claims l JOIN benchorch.benchmark_configs c ON c.id = ANY (l.config_ids)"
 	" AND c.claim_id = l.claim_id AND c.status = 'running' AND NOT c.run_started"
-	" WHERE l.worker_id = $1 ORDER BY c.id",
+	" WHERE l.worker_id = $1 FOR NO KEY UPDATE OF c SKIP LOCKED",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
 
-/* What the worker has claimed and not begun goes back to the others, at no cost. */
+/*
+ * What the worker has claimed and not begun goes back to the others, at no
+ * cost; what somebody else holds is on its way already.
+ */
 static void
 put_back_waiting(const pg_uuid_t *worker)
 {
@@ -204,12 +207,17 @@ static Statement dominated_configs = {
 	.sql = "SELECT c.id FROM benchorch.benchmark_configs w JOIN benchorch.benchmark_configs c"
 	" ON c.model_version_id = w.model_version_id AND c.lane_id = w.lane_id"
 	" WHERE w.id = $1 AND c.id <> w.id AND c.status = 'pending'"
-	" AND c.batch_size >= w.batch_size AND c.sequence_length >= w.sequence_length ORDER BY c.id",
+	" AND c.batch_size >= w.batch_size AND c.sequence_length >= w.sequence_length"
+	" FOR NO KEY UPDATE OF c SKIP LOCKED",
 	.nargs = 1,
 	.types = {INT8OID}
 };
 
-/* What needs at least the memory of a config that ran out of it is not tried. */
+/*
+ * What needs at least the memory of a config that ran out of it is not tried,
+ * unless somebody is claiming it just now: the witness is locked already, so
+ * others are not waited for.
+ */
 static void
 prune(int64 witness_id)
 {

@@ -205,6 +205,7 @@ typedef struct Claim
 	bool		has_worker;
 	pg_uuid_t	worker_id;
 	int			taken;			/* configs so far */
+	bool		holds;			/* its transaction holds others: it waits for none */
 	int64		ids[BENCHORCH_MAX_BATCH];
 	pg_uuid_t	models[BENCHORCH_MAX_BATCH];
 	ReturnSetInfo *rsinfo;
@@ -222,7 +223,7 @@ extern bool benchorch_take(Claim *claim, const int64 *ids, const int32 *prioriti
 
 extern void benchorch_no_such_worker(const pg_uuid_t *worker_id) pg_attribute_noreturn();	/* 42704 */
 extern int	benchorch_sweep_leases(int max_claims);
-extern bool benchorch_sweep_now_and_then(void);
+extern int	benchorch_sweep_now_and_then(void);
 extern int	benchorch_wake_delayed(void);
 
 /* ---------------------------------------------------------------- in ready.c */

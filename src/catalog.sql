@@ -411,7 +411,9 @@ BEGIN
 	INSERT INTO benchorch.worker_leases AS l (worker_id, expires_at, heartbeat_at)
 	VALUES (worker, pg_catalog.now() + lease, pg_catalog.now())
 	ON CONFLICT (worker_id) DO UPDATE SET expires_at = excluded.expires_at, heartbeat_at = excluded.heartbeat_at;
-	IF session <> register_worker.details ->> 'session' THEN
+	IF register_worker.details ->> 'session' <> COALESCE(session, '') THEN
+		/* the presence, too, was the other process's */
+		UPDATE benchorch.worker_leases AS l SET presence_at = NULL, absent_since = NULL WHERE l.worker_id = worker;
 		PERFORM benchorch.abandon(worker);
 	END IF;
 	RETURN worker;

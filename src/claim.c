@@ -189,8 +189,15 @@ others_hold_priority_chunks(Claim *claim)
 /* --------------------------------------------------------- with a worker */
 
 static Statement select_worker = {
-	.sql = "SELECT w.hardware_config_id, w.framework_ids, w.gpus, coalesce(l.lane_id, 0), w.state = 'active'"
-	" FROM benchorch.workers w LEFT JOIN benchorch.worker_leases l ON l.worker_id = w.id WHERE w.id = $1",
+	.sql = "SELECT w.hardware_config_id, w.framework_ids, w.gpus, w.state = 'active'"
+	" FROM benchorch.workers w WHERE w.id = $1",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
+
+/* The lease is locked before any config, as the sweep does. */
+static Statement lock_lease = {
+	.sql = "SELECT coalesce(lane_id, 0) FROM benchorch.worker_leases WHERE worker_id = $1 FOR UPDATE",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
@@ -293,8 +300,8 @@ read_slot(const pg_uuid_t *worker_id)
 	slot.hardware_config_id = benchorch_column_int32(0, 1);
 	slot.framework_ids = benchorch_column(0, 2, &isnull);
 	slot.gpus = benchorch_column_int32(0, 3);
-	slot.warm_lane = benchorch_column_int32(0, 4);
-	slot.active = DatumGetBool(benchorch_column(0, 5, &isnull));
+	slot.active = DatumGetBool(benchorch_column(0, 4, &isnull));
+	slot.warm_lane = benchorch_run(&lock_lease, values, NULL) > 0 ? benchorch_column_int32(0, 1) : 0;
 	return slot;
 }
 
@@ -493,7 +500,7 @@ benchorch_claim_batch(PG_FUNCTION_ARGS)
 	Claim	   *claim = palloc0(sizeof(Claim));
 	Slot		slot = {0};
 	long		pause = FIRST_PAUSE_US;
-	bool		swept;
+	int			swept;
 
 	benchorch_require(fcinfo, 0, "batch_size");
 	benchorch_require(fcinfo, 1, "priority_threshold");
@@ -522,6 +529,7 @@ benchorch_claim_batch(PG_FUNCTION_ARGS)
 	claim->claimed_at = GetCurrentTimestamp();
 	benchorch_wake_delayed();
 	swept = benchorch_sweep_now_and_then();
+	claim->holds = swept > 0;
 	benchorch_finalize_due();
 
 	for (int try = 0; try < EMPTY_TRIES; try++)
@@ -540,10 +548,11 @@ benchorch_claim_batch(PG_FUNCTION_ARGS)
 			break;
 
 		/* empty: has a lease run out? or do others hold the chunks for a moment? */
-		if (!swept)
+		if (swept < 0)
 		{
-			swept = true;
-			if (benchorch_sweep_leases(BENCHORCH_MAX_BATCH) > 0)
+			swept = benchorch_sweep_leases(BENCHORCH_MAX_BATCH);
+			claim->holds = swept > 0;
+			if (swept > 0)
 				continue;
 		}
 		if (claim->has_worker)

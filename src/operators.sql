@@ -30,6 +30,8 @@ BEGIN
 	IF older_than IS NULL THEN
 		RAISE invalid_parameter_value USING MESSAGE = 'older_than must not be NULL';
 	END IF;
+	PERFORM FROM benchorch.benchmark_configs AS c WHERE c.status = 'completed' AND c.completed_at < now() - older_than
+	ORDER BY c.id FOR UPDATE;
 	DELETE FROM benchorch.benchmark_configs AS c WHERE c.status = 'completed' AND c.completed_at < now() - older_than;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RETURN n;

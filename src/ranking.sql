@@ -263,8 +263,7 @@ BEGIN
 	IF NOT partial THEN
 		UPDATE benchorch.model_versions SET finalized_at = now() WHERE id = finalize.model_version_id;
 		/* what the model has left in the chunks is spent */
-		DELETE FROM benchorch.lane_chunks AS l WHERE l.model_version_id = finalize.model_version_id;
-		DELETE FROM benchorch.priority_chunks AS p WHERE p.model_version_id = finalize.model_version_id;
+		PERFORM benchorch.refeed(model_version_id, false);
 		DELETE FROM benchorch.endgames AS e WHERE e.model_version_id = finalize.model_version_id;
 	END IF;
 	RETURN cells;

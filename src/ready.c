@@ -56,13 +56,15 @@ static Statement select_model_pending = {
 };
 
 static Statement delete_lane_chunks = {
-	.sql = "DELETE FROM benchorch.lane_chunks WHERE model_version_id = $1",
+	.sql = "DELETE FROM benchorch.lane_chunks WHERE id = ANY (ARRAY("
+	" SELECT id FROM benchorch.lane_chunks WHERE model_version_id = $1 FOR UPDATE SKIP LOCKED))",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
 
 static Statement delete_priority_chunks = {
-	.sql = "DELETE FROM benchorch.priority_chunks WHERE model_version_id = $1",
+	.sql = "DELETE FROM benchorch.priority_chunks WHERE id = ANY (ARRAY("
+	" SELECT id FROM benchorch.priority_chunks WHERE model_version_id = $1 FOR UPDATE SKIP LOCKED))",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
@@ -249,9 +251,9 @@ benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker)
 
 /*
  * refeed(model_version_id, feed): puts what of a model is pending into new
- * chunks, or takes its chunks away.  What the old ones say is spent then; they
- * are not waited for, since who feeds may hold configs that a claim, which
- * holds chunks, waits for.
+ * chunks, or takes its chunks away.  What the old ones say is spent then; those
+ * that a claim holds are not waited for, since who calls may hold configs that
+ * the claim waits for.
  */
 Datum
 benchorch_refeed(PG_FUNCTION_ARGS)

@@ -28,6 +28,7 @@
 PG_FUNCTION_INFO_V1(benchorch_reset_stale);
 PG_FUNCTION_INFO_V1(benchorch_release);
 PG_FUNCTION_INFO_V1(benchorch_abandon);
+PG_FUNCTION_INFO_V1(benchorch_note_epoch);
 PG_FUNCTION_INFO_V1(benchorch_lease_seconds);
 
 /* Sweeps of the claims themselves: at most one in this time, in each session. */
@@ -48,7 +49,8 @@ static Statement expired_claims = {
  * came up, or since its promotion.
  */
 static Statement present_workers = {
-	.sql = "SELECT l.worker_id, pg_catalog.hashtextextended('benchorch:' || l.worker_id, 1) FROM benchorch.worker_leases l"
+	.sql = "SELECT l.worker_id, pg_catalog.hashtextextended('benchorch:' || l.worker_id, 1), l.presence_at"
+	" FROM benchorch.worker_leases l"
 	" WHERE l.presence_at > greatest($1, (SELECT seen_at FROM benchorch.server_epoch))"
 	" AND EXISTS (SELECT FROM benchorch.claims c WHERE c.worker_id = l.worker_id)",
 	.nargs = 1,
@@ -59,10 +61,10 @@ static Statement present_workers = {
 static Statement mark_absent = {
 	.sql = "UPDATE benchorch.worker_leases SET absent_since = coalesce(absent_since, pg_catalog.clock_timestamp())"
 	" WHERE worker_id IN (SELECT worker_id FROM benchorch.worker_leases"
-	"  WHERE worker_id = $1 AND presence_at IS NOT NULL FOR UPDATE SKIP LOCKED)"
+	"  WHERE worker_id = $1 AND presence_at = $3 FOR UPDATE SKIP LOCKED)"
 	" RETURNING absent_since + pg_catalog.make_interval(secs => $2) <= pg_catalog.clock_timestamp()",
-	.nargs = 2,
-	.types = {UUIDOID, FLOAT8OID}
+	.nargs = 3,
+	.types = {UUIDOID, FLOAT8OID, TIMESTAMPTZOID}
 };
 
 static Statement restored_claims = {
@@ -76,13 +78,13 @@ static Statement stale_configs = {
 	" JOIN benchorch.benchmark_configs c ON c.id = ANY (l.config_ids) AND c.claim_id = l.claim_id"
 	" WHERE l.worker_id IS NULL AND NOT l.restored AND c.status = 'running'"
 	" AND coalesce(c.started_at, l.claimed_at) < pg_catalog.clock_timestamp() - pg_catalog.make_interval(mins => $1)"
-	" ORDER BY c.id",
+	" AND $1 >= 0",
 	.nargs = 1,
 	.types = {INT4OID}
 };
 
 static Statement worker_claims = {
-	.sql = "SELECT claim_id, config_ids FROM benchorch.claims WHERE worker_id = $1 FOR UPDATE",
+	.sql = "SELECT claim_id, config_ids FROM benchorch.claims WHERE worker_id = $1",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
@@ -93,8 +95,10 @@ static Statement worker_exists = {
 	.types = {UUIDOID}
 };
 
+/* Who completes the last config of a claim deletes its row too: neither waits for the other. */
 static Statement delete_claims = {
-	.sql = "DELETE FROM benchorch.claims WHERE claim_id = ANY ($1)",
+	.sql = "DELETE FROM benchorch.claims WHERE claim_id = ANY (ARRAY("
+	" SELECT claim_id FROM benchorch.claims WHERE claim_id = ANY ($1) FOR UPDATE SKIP LOCKED))",
 	.nargs = 1,
 	.types = {INT8ARRAYOID}
 };
@@ -103,9 +107,10 @@ static Statement delete_claims = {
 static Statement lock_held = {
 	.sql = "SELECT coalesce(c.claim_id, 0), c.status, c.model_version_id, c.run_started, l.worker_id IS NOT NULL OR l.restored"
 	" FROM benchorch.benchmark_configs c LEFT JOIN benchorch.claims l ON l.claim_id = c.claim_id"
-	" WHERE c.id = $1 FOR NO KEY UPDATE OF c",
-	.nargs = 1,
-	.types = {INT8OID}
+	" WHERE c.id = $1 AND c.claim_id = $2 AND c.status = 'running' AND NOT (c.run_started AND $3)"
+	" FOR NO KEY UPDATE OF c",
+	.nargs = 3,
+	.types = {INT8OID, INT8OID, BOOLOID}
 };
 
 void
@@ -161,12 +166,50 @@ grace_is_over(void)
 	return true;
 }
 
-/* What a claim held, and when: pairs in id order. */
+/* One config to be taken out of one claim. */
 typedef struct Held
 {
 	int64		config_id;
 	int64		claim_id;
+	bool		only_waiting;	/* not if its run has begun */
+	const char *message;
 } Held;
+
+typedef struct HeldList
+{
+	Held	   *items;
+	int			n;
+	int			allocated;
+} HeldList;
+
+static void
+add_held(HeldList *list, int64 config_id, int64 claim_id, bool only_waiting, const char *message)
+{
+	if (list->n == list->allocated)
+	{
+		list->allocated = Max(64, list->allocated * 2);
+		list->items = list->items ? repalloc_huge(list->items, sizeof(Held) * list->allocated)
+			: palloc(sizeof(Held) * list->allocated);
+	}
+	list->items[list->n++] = (Held) {config_id, claim_id, only_waiting, message};
+}
+
+/* Adds the rows (claim_id, config_ids) of the last statement; *claims gets the claims. */
+static void
+add_claims(HeldList *list, uint64 rows, bool only_waiting, const char *message, int64 **claims)
+{
+	*claims = palloc(sizeof(int64) * Max(rows, 1));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		bool		isnull;
+		int			length;
+		int64	   *ids = benchorch_array_int64(benchorch_column(i, 2, &isnull), &length);
+
+		(*claims)[i] = benchorch_column_int64(i, 1);
+		for (int j = 0; j < length; j++)
+			add_held(list, ids[j], (*claims)[i], only_waiting, message);
+	}
+}
 
 static int
 by_config(const void *a, const void *b)
@@ -177,39 +220,15 @@ by_config(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The rows (claim_id, config_ids) of the last plan as pairs in id order; *claims gets the claims. */
-static Held *
-returned_pairs(uint64 rows, int *n, int64 **claims)
-{
-	Held	   *held = NULL;
-
-	*n = 0;
-	*claims = palloc(sizeof(int64) * Max(rows, 1));
-	for (uint64 i = 0; i < rows; i++)
-	{
-		bool		isnull;
-		int			length;
-		int64	   *ids = benchorch_array_int64(benchorch_column(i, 2, &isnull), &length);
-
-		(*claims)[i] = benchorch_column_int64(i, 1);
-		held = held ? repalloc_huge(held, sizeof(Held) * (*n + length + 1)) : palloc(sizeof(Held) * (length + 1));
-		for (int j = 0; j < length; j++)
-			held[(*n)++] = (Held) {ids[j], (*claims)[i]};
-	}
-	if (*n > 1)
-		qsort(held, *n, sizeof(Held), by_config);
-	return held;
-}
-
 /*
  * Takes one config out of its claim; false where the claim does not hold it.
  * What had been started has an attempt that ends; what waited goes back.
  */
 static bool
-take_back(int64 config_id, int64 claim_id, Outcome outcome, bool only_waiting, const char *message)
+take_back(const Held *held, Outcome outcome)
 {
-	Datum		values[1] = {Int64GetDatum(config_id)};
-	Config		config = {.id = config_id};
+	Datum		values[3] = {Int64GetDatum(held->config_id), Int64GetDatum(held->claim_id), BoolGetDatum(held->only_waiting)};
+	Config		config = {.id = held->config_id, .claim_id = held->claim_id, .status = CONFIG_RUNNING};
 	bool		isnull;
 	bool		run_started;
 	bool		knows;
@@ -217,17 +236,29 @@ take_back(int64 config_id, int64 claim_id, Outcome outcome, bool only_waiting, c
 
 	if (benchorch_run(&lock_held, values, NULL) == 0)
 		return false;
-	config.claim_id = benchorch_column_int64(0, 1);
-	config.status = benchorch_status_from_name(benchorch_column_text(0, 2));
 	config.model_version_id = benchorch_column_uuid(0, 3);
 	run_started = DatumGetBool(benchorch_column(0, 4, &isnull));
 	knows = DatumGetBool(benchorch_column(0, 5, &isnull)) && !isnull;
-	if (config.status != CONFIG_RUNNING || config.claim_id != claim_id || (only_waiting && run_started))
-		return false;
 	if (run_started || !knows)
-		return benchorch_end_attempt(config_id, claim_id, outcome, message, (Datum) 0, (Datum) 0, &status);
-	benchorch_put_back(&config, outcome == OUTCOME_LOST, message, 0, NULL);
+		return benchorch_end_attempt(held->config_id, held->claim_id, outcome, held->message, (Datum) 0, (Datum) 0, &status);
+	benchorch_put_back(&config, outcome == OUTCOME_LOST, held->message, 0, NULL);
 	return true;
+}
+
+/* All of the list, locked in id order; returns how many were taken back. */
+static int
+take_back_list(HeldList *list, Outcome outcome)
+{
+	int			taken = 0;
+
+	if (list->n > 1)
+		qsort(list->items, list->n, sizeof(Held), by_config);
+	for (int i = 0; i < list->n; i++)
+	{
+		taken += take_back(&list->items[i], outcome);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return taken;
 }
 
 /* Takes back what a worker holds, or only what of it waits; returns how many configs. */
@@ -235,90 +266,105 @@ static int
 take_back_all(const pg_uuid_t *worker, Outcome outcome, bool only_waiting, const char *message)
 {
 	Datum		values[1] = {UUIDPGetDatum(worker)};
+	HeldList	list = {0};
 	int64	   *claims;
-	int			n;
-	Held	   *held = returned_pairs(benchorch_run(&worker_claims, values, NULL), &n, &claims);
-	int			taken = 0;
 
-	for (int i = 0; i < n; i++)
-		taken += take_back(held[i].config_id, held[i].claim_id, outcome, only_waiting, message);
-	return taken;
+	add_claims(&list, benchorch_run(&worker_claims, values, NULL), only_waiting, message, &claims);
+	return take_back_list(&list, outcome);
 }
 
 /*
- * Takes back what the claims of expired leases hold, of at most max_claims
- * claims.  Returns how many configs that were.
+ * What absent workers hold: their connection has dropped, told by the session
+ * lock that it held.  What waits is lost at once, what runs after a grace, in
+ * which the worker may come back.
  */
-int
-benchorch_sweep_leases(int max_claims)
+static void
+add_absent(HeldList *list)
 {
-	Datum		values[1] = {Int32GetDatum(max_claims)};
-	uint64		rows = benchorch_run(grace_is_over() ? &expired_claims : &restored_claims, values, NULL);
-	int64	   *claims;
-	int			n;
-	Held	   *held;
-	int			taken = 0;
-
-	if (rows == 0)
-		return 0;
-	held = returned_pairs(rows, &n, &claims);
-	for (int i = 0; i < n; i++)
-	{
-		taken += take_back(held[i].config_id, held[i].claim_id, OUTCOME_LOST, false, "lease expired");
-		CHECK_FOR_INTERRUPTS();
-	}
-	values[0] = benchorch_int64_array(claims, rows);
-	benchorch_run(&delete_claims, values, NULL);
-	return taken;
-}
-
-/*
- * Takes back what absent workers hold: their connection has dropped, told by
- * the session lock that it held.  What waits goes back at once, what runs
- * after a grace, in which the worker may come back.
- */
-static int
-sweep_absent(void)
-{
-	Datum		values[2] = {TimestampTzGetDatum(PgStartTime)};
+	Datum		values[3] = {TimestampTzGetDatum(PgStartTime)};
 	uint64		n = benchorch_run(&present_workers, values, NULL);
 	SPITupleTable *present = SPI_tuptable;
-	int			taken = 0;
 
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool		isnull;
-		pg_uuid_t	worker = *DatumGetUUIDP(SPI_getbinval(present->vals[i], present->tupdesc, 1, &isnull));
+		Datum		worker = SPI_getbinval(present->vals[i], present->tupdesc, 1, &isnull);
 		Datum		key = SPI_getbinval(present->vals[i], present->tupdesc, 2, &isnull);
+		int64	   *claims;
 
 		if (!DatumGetBool(DirectFunctionCall1(pg_try_advisory_lock_shared_int8, key)))
 			continue;
 		DirectFunctionCall1(pg_advisory_unlock_shared_int8, key);
-		values[0] = UUIDPGetDatum(&worker);
+		values[0] = worker;
 		values[1] = Float8GetDatum(benchorch_presence_grace);
+		values[2] = SPI_getbinval(present->vals[i], present->tupdesc, 3, &isnull);
 		if (benchorch_run(&mark_absent, values, NULL) > 0)
 		{
 			bool		too_long = DatumGetBool(benchorch_column(0, 1, &isnull));
 
-			taken += take_back_all(&worker, OUTCOME_LOST, !too_long, "the worker's connection dropped");
+			add_claims(list, benchorch_run(&worker_claims, &worker, NULL), !too_long,
+					   "the worker's connection dropped", &claims);
 		}
+	}
+}
+
+/*
+ * The sweep: what expired leases (of at most max_claims claims) and absent
+ * workers hold, and, where timeout_minutes is not negative, what claims
+ * without worker hold that began longer ago.  All is collected first and then
+ * locked in id order.  Returns how many configs were taken back.
+ */
+static int
+sweep(int max_claims, int timeout_minutes)
+{
+	Datum		values[1] = {Int32GetDatum(max_claims)};
+	HeldList	list = {0};
+	uint64		rows = benchorch_run(grace_is_over() ? &expired_claims : &restored_claims, values, NULL);
+	int64	   *claims;
+	int			taken;
+
+	add_claims(&list, rows, false, "lease expired", &claims);
+	add_absent(&list);
+	if (timeout_minutes >= 0)
+	{
+		uint64		stale;
+
+		values[0] = Int32GetDatum(timeout_minutes);
+		stale = benchorch_run(&stale_configs, values, NULL);
+		for (uint64 i = 0; i < stale; i++)
+			add_held(&list, benchorch_column_int64(i, 1), benchorch_column_int64(i, 2), false,
+					 "no sign of life for longer than the timeout");
+	}
+	taken = take_back_list(&list, OUTCOME_LOST);
+	if (rows > 0)
+	{
+		values[0] = benchorch_int64_array(claims, rows);
+		benchorch_run(&delete_claims, values, NULL);
 	}
 	return taken;
 }
 
-/* The sweep that claims make on their way: not at each of them.  True where it was made. */
-bool
+/* The sweep of a claim that found nothing; returns how many configs it took back. */
+int
+benchorch_sweep_leases(int max_claims)
+{
+	return sweep(max_claims, -1);
+}
+
+/*
+ * The sweep that claims make on their way, not each of them: returns how many
+ * configs it took back, or -1 where it was not made.
+ */
+int
 benchorch_sweep_now_and_then(void)
 {
 	static TimestampTz last = 0;
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (!TimestampDifferenceExceeds(last, now, SWEEP_INTERVAL_MS))
-		return false;
+		return -1;
 	last = now;
-	benchorch_sweep_leases(20);
-	sweep_absent();
-	return true;
+	return sweep(20, -1);
 }
 
 static Statement wake_delayed = {
@@ -385,11 +431,7 @@ static Statement find_endgames = {
 Datum
 benchorch_reset_stale(PG_FUNCTION_ARGS)
 {
-	Datum		values[1];
-	uint64		rows;
-	SPITupleTable *stale;
-	int			reset = 0;
-	int			swept;
+	int			reset;
 
 	benchorch_require(fcinfo, 0, "timeout_minutes");
 	if (PG_GETARG_INT32(0) < 0)
@@ -397,23 +439,9 @@ benchorch_reset_stale(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("timeout_minutes must not be negative"),
 				 errdetail("It is %d.", PG_GETARG_INT32(0))));
-	values[0] = PG_GETARG_DATUM(0);
 
 	SPI_connect();
-	while ((swept = benchorch_sweep_leases(1000)) > 0)
-		reset += swept;
-	reset += sweep_absent();
-	rows = benchorch_run(&stale_configs, values, NULL);
-	stale = SPI_tuptable;
-	for (uint64 i = 0; i < rows; i++)
-	{
-		bool		isnull;
-		int64		config_id = DatumGetInt64(SPI_getbinval(stale->vals[i], stale->tupdesc, 1, &isnull));
-		int64		claim_id = DatumGetInt64(SPI_getbinval(stale->vals[i], stale->tupdesc, 2, &isnull));
-
-		reset += take_back(config_id, claim_id, OUTCOME_LOST, false, "no sign of life for longer than the timeout");
-		CHECK_FOR_INTERRUPTS();
-	}
+	reset = sweep(PG_INT32_MAX, PG_GETARG_INT32(0));
 	while (benchorch_wake_delayed() > 0)
 		;
 	benchorch_run(&delete_empty_claims, NULL, NULL);
@@ -462,6 +490,16 @@ benchorch_abandon(PG_FUNCTION_ARGS)
 	taken = take_back_all(PG_GETARG_UUID_P(0), OUTCOME_LOST, false, "another process has taken the worker's name");
 	SPI_finish();
 	PG_RETURN_INT32(taken);
+}
+
+/* Presence counts only if it is shown after the server's start was noted. */
+Datum
+benchorch_note_epoch(PG_FUNCTION_ARGS)
+{
+	SPI_connect();
+	grace_is_over();
+	SPI_finish();
+	PG_RETURN_VOID();
 }
 
 Datum

@@ -87,6 +87,12 @@ $$;
 COMMENT ON FUNCTION benchorch.heartbeat(uuid, bigint[], bytea) IS
 	'Extends the worker''s lease, and returns the configs that it is to drop: cancelled, or lost (the claim is no longer current). running: the configs that it runs now; log_tail: the end of what they have printed. Errors: 22023 NULL, 42704 unknown worker';
 
+CREATE FUNCTION benchorch.note_epoch() RETURNS void
+LANGUAGE c VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'benchorch_note_epoch';
+COMMENT ON FUNCTION benchorch.note_epoch() IS 'Notes a restart or promotion of the server, where nobody has yet';
+
 CREATE FUNCTION benchorch.announce(worker_id uuid) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -102,6 +108,7 @@ BEGIN
 	IF NOT pg_try_advisory_lock(hashtextextended('benchorch:' || announce.worker_id, 1)) THEN
 		RETURN false;
 	END IF;
+	PERFORM benchorch.note_epoch();
 	UPDATE benchorch.worker_leases AS l SET presence_at = clock_timestamp(), absent_since = NULL
 	WHERE l.worker_id = announce.worker_id;
 	RETURN true;

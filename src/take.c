@@ -241,7 +241,7 @@ benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, i
 	SPITupleTable *rows;
 
 	/* the first configs of a claim are waited for, where others hold them, in id order; that cannot be a circle */
-	bool		waits = claim->taken == 0;
+	bool		waits = claim->taken == 0 && !claim->holds;
 
 	/* rows are locked in id order */
 	for (int i = 0; i < n; i++)

@@ -167,6 +167,21 @@ fenced(int64 claim_id, int *sqlstate)
 	return claim_id != 0;
 }
 
+/* Told without a lock: rows are held already, and only the rare one that is current is worth waiting for. */
+static bool
+is_stale(int64 config_id, int64 claim_id, ConfigStatus *now, int *sqlstate)
+{
+	Config		config;
+
+	if (!fenced(claim_id, sqlstate))
+		return true;
+	if (benchorch_get_config(config_id, &config) && config.claim_id == claim_id)
+		return false;
+	*now = CONFIG_PENDING;
+	*sqlstate = ERRCODE_BENCHORCH_STALE_CLAIM;
+	return true;
+}
+
 Datum
 benchorch_update_many(PG_FUNCTION_ARGS)
 {
@@ -207,7 +222,7 @@ benchorch_update_many(PG_FUNCTION_ARGS)
 		benchorch_complete_configs(config_ids, claim_ids, n, done);
 		/* what was not done is looked at one by one: it is stale, or completed already */
 		for (int i = 0; i < n; i++)
-			if (!done[i] && fenced(claim_ids[i], &sqlstates[i]))
+			if (!done[i] && !is_stale(config_ids[i], claim_ids[i], &now[i], &sqlstates[i]))
 				now[i] = benchorch_change_status(config_ids[i], status, NULL, claim_ids[i], outcome, &sqlstates[i]);
 	}
 	else

@@ -154,6 +154,12 @@ byte safe_sequence;
 #define MAY_CANCEL(i)		(!SETTLED(SEES(i)))
 #endif
 
+#ifdef NO_ATTEMPT_LIMIT
+#define USED_UP(i)			false
+#else
+#define USED_UP(i)			(mine[i].spent >= LIMIT)
+#endif
+
 #ifdef STALE_DELAY_COUNTS
 #define WAITS(i)			((delayed[i] && !HAS(woken, i)) || HAS(waits, i))
 #else
@@ -181,6 +187,12 @@ byte safe_sequence;
 
 /* --------------------------------------------------------------- the checks */
 
+/* Always 0: what is violated is told by its name. */
+hidden byte one_current_claim_and_no_way_back, accepted_once_and_of_the_current_claim, only_its_own_are_taken_back,
+	no_lease_is_voided_that_holds, what_runs_is_found_by_the_sweep, what_is_pending_can_be_claimed, attempts_have_an_end,
+	what_has_a_result_does_not_run_again, finalized_only_while_settled, what_is_due_is_marked, ranked_once_each_time,
+	no_acknowledged_result_is_lost;
+
 /*
  * What may become of a config in one transaction.  running -> running under
  * another claim would be two current claims, and only retry_failed opens what
@@ -198,20 +210,20 @@ inline check()
 	do
 	:: j < CONFIGS ->
 		/* running: there is a current claim, and the sweep finds it */
-		assert(now[j].status != RUNNING || (HAS(claims, now[j].claim) && HAS(held[now[j].claim], j)));
+		assert(what_runs_is_found_by_the_sweep || now[j].status != RUNNING || (HAS(claims, now[j].claim) && HAS(held[now[j].claim], j)));
 		/* pending: claims of both kinds find it, or the alarm clock does */
-		assert(now[j].status != PENDING || (lane_chunks[j] > 0 && priority_chunks[j] > 0) || delayed[j]);
+		assert(what_is_pending_can_be_claimed || now[j].status != PENDING || (lane_chunks[j] > 0 && priority_chunks[j] > 0) || delayed[j]);
 		/* attempts have an end */
-		assert(now[j].spent <= LIMIT && (now[j].spent < LIMIT || SETTLED(now[j].status)));
+		assert(attempts_have_an_end || (now[j].spent <= LIMIT && (now[j].spent < LIMIT || SETTLED(now[j].status))));
 		/* what has a result is never run again */
-		assert(!accepted[j] || now[j].status == COMPLETED);
+		assert(what_has_a_result_does_not_run_again || !accepted[j] || now[j].status == COMPLETED);
 		j++
 	:: else -> break
 	od;
 #ifdef ENDGAME
 	/* finalized only while settled; what is due is marked */
-	assert(!finalized || ALL_SETTLED);
-	assert(!due || !ALL_SETTLED || mark);
+	assert(finalized_only_while_settled || !finalized || ALL_SETTLED);
+	assert(what_is_due_is_marked || !due || !ALL_SETTLED || mark);
 #endif
 	j = 0
 }
@@ -317,13 +329,13 @@ inline save()
 inline publish_row(i)
 {
 	if :: HAS(got, i) -> mine[i].claim = tokens :: else fi;
-	assert(LEGAL(i));
+	assert(one_current_claim_and_no_way_back || LEGAL(i));
 	/* a sweep or release takes from the worker that it is about, and from nobody else */
-	assert((verb != SWEEP && verb != RELEASE && verb != RESET_STALE) || owner[now[i].claim] == w);
+	assert(only_its_own_are_taken_back || (verb != SWEEP && verb != RELEASE && verb != RESET_STALE) || owner[now[i].claim] == w);
 	/* a result is accepted of the claim that is current */
 	if
 	:: result != 0 ->
-		assert(now[i].status == RUNNING && now[i].claim == result && !accepted[i]);
+		assert(accepted_once_and_of_the_current_claim || (now[i].status == RUNNING && now[i].claim == result && !accepted[i]));
 		accepted[i] = 1
 	:: else
 	fi;
@@ -358,7 +370,7 @@ inline commit()
 			:: else
 			fi;
 			/* no lease is voided that holds */
-			assert(verb != SWEEP || lease[w] == EXPIRED);
+			assert(no_lease_is_voided_that_holds || verb != SWEEP || lease[w] == EXPIRED);
 			if :: verb == CLAIM && got != 0 && w != 0 -> lease[w] = VALID :: else fi;
 #ifdef ENDGAME
 			was_settled = ALL_SETTLED;
@@ -385,7 +397,7 @@ inline commit()
 			if
 			:: verb == FINALIZE ->
 				/* exactly once for each time that the model became settled */
-				assert(due);
+				assert(ranked_once_each_time || due);
 				due = outdated;
 				finalized = 1;
 				if :: unmark -> mark = 0 :: else fi
@@ -443,11 +455,9 @@ inline put_back(i, later)
 /* running -> pending, or failed when the attempts are used up: benchorch_end_attempt(). */
 inline end_attempt(i, later)
 {
-#ifndef NO_ATTEMPT_LIMIT
 	mine[i].spent++;
-#endif
 	if
-	:: mine[i].spent >= LIMIT ->
+	:: USED_UP(i) ->
 		leave_claim(i);
 		mine[i].status = FAILED;
 		mine[i].started = 0
@@ -459,8 +469,10 @@ inline end_attempt(i, later)
 
 #ifdef LIVENESS
 #define MAY_ROLL_BACK	false
+#define MAY_CLAIM		(tokens + claiming < TOKENS && !(mark && ALL_SETTLED))	/* a claim ranks what is due first */
 #else
 #define MAY_ROLL_BACK	true
+#define MAY_CLAIM		(tokens + claiming < TOKENS)
 #endif
 
 #define LANE_READY(i)		(lane_chunks[i] > lane_locked[i] && !HAS(took_lane, i))
@@ -536,14 +548,14 @@ active [SESSIONS] proctype session()
 end_idle:
 	if
 	/* ---- calls that begin here and go on below */
-	:: atomic { tokens + claiming < TOKENS && (lane_chunks[0] > lane_locked[0] || lane_chunks[LAST] > lane_locked[LAST]) ->
+	:: atomic { MAY_CLAIM && (lane_chunks[0] > lane_locked[0] || lane_chunks[LAST] > lane_locked[LAST]) ->
 			BEGIN(CLAIM);
 			/* the workers are alike: while neither has anything, the first comes first */
 			if :: w = 1 :: HAS_CLAIMS(1) || HAS_CLAIMS(2) || claiming > 0 -> w = 2 fi;
 			claiming++ };
 		goto claim
 #ifndef WORKERS_ONLY
-	:: atomic { tokens + claiming < TOKENS && (priority_chunks[0] > priority_locked[0] || priority_chunks[LAST] > priority_locked[LAST]) ->
+	:: atomic { MAY_CLAIM && (priority_chunks[0] > priority_locked[0] || priority_chunks[LAST] > priority_locked[LAST]) ->
 			BEGIN(CLAIM); claiming++ };
 		goto claim
 #endif
@@ -744,11 +756,9 @@ retry:
 	/* ---- finalize_due: lock, look whether it is still due, rank */
 finalize:
 	saw = mark;
-	atomic {
 #ifndef FINALIZE_WITHOUT_LOCK
-		if :: advisory == 0 -> advisory = ME :: else -> goto give_up fi
+	atomic { if :: advisory == 0 -> advisory = ME :: else -> goto give_up fi };
 #endif
-	};
 #ifndef NO_ENDGAME_RECHECK
 	saw = mark;
 #endif
@@ -823,7 +833,7 @@ active proctype server()
 				delayed[j] = safe_delayed[j];
 				accepted[j] = safe_accepted[j];
 				/* no acknowledged result is lost */
-				assert(!acknowledged[j] || accepted[j]);
+				assert(no_acknowledged_result_is_lost || !acknowledged[j] || accepted[j]);
 				j++
 			:: else -> break
 			od;

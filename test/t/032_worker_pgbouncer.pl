@@ -84,6 +84,9 @@ is(sql(q{SELECT string_agg(DISTINCT status, ',') || ' ' || count(*) FROM benchor
 	'every config is completed');
 is(sql(q{SELECT count(DISTINCT parsed ->> 'seed') FROM benchorch.benchmark_results WHERE accepted}), '150',
 	'once each, and each with a seed of its own');
+is(scalar(grep { slurp_file("$PostgreSQL::Test::Utils::log_path/pooled_$_.log") =~ /"event":"presence_off"/ } 1 .. 4), 4,
+	'each notices the pooler, and leaves presence off');
+is(sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'}), '0', 'without a lock left on a connection of the pool');
 is(sql('SELECT * FROM benchorch.check_invariants()'), '', 'the invariants hold');
 
 $pooler->signal('INT');

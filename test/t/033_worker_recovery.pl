@@ -9,6 +9,7 @@ use warnings FATAL => 'all';
 
 use Cwd qw(abs_path);
 use FindBin;
+use IPC::Run;
 use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -179,45 +180,40 @@ sub dies_at_every_step
 	my ($how, $limit, @options) = @_;
 	my (%victim, %back);
 
+	$victim{$_} = { model => matrix('quick', 6, hardware => "$how $_") } foreach sort keys %steps;
 	foreach my $step (sort keys %steps)
 	{
-		my %it = (model => matrix('quick', 6, hardware => "$how $step"));
-		$it{worker} = start_worker($faulty, "BENCHORCH_FAULT=$step:$steps{$step}[0]", @options,
-			'--hardware', "$how $step", '--framework', 'quick', '--name', "$how $step", '--model', $it{model});
-		$victim{$step} = \%it;
+		$victim{$step}{worker} = start_worker($faulty, "BENCHORCH_FAULT=$step:$steps{$step}[0]", @options,
+			'--db', $node->connstr('postgres') . " application_name=$step",
+			'--hardware', "$how $step", '--framework', 'quick', '--name', "$how $step", '--model', $victim{$step}{model});
 	}
-	my $all_back = sub {
-		my $dead = grep { ended($_->{worker}) } values %victim;
+	wait_until("what was held to be taken back, $how", sub {
 		my %held;
+		my @dead = grep { ended($victim{$_}{worker}) } keys %victim;
 
 		# a claim that gets nothing, the threshold being what it is, takes back on its way what it can
-		foreach (split /\n/, sql(q{SELECT FROM benchorch.claim_batch(1, -1000);
+		$held{$_}++ foreach split /\n/, sql(q{SELECT FROM benchorch.claim_batch(1, -1000);
 			SELECT model_version_id || ' ' || run_started FROM benchorch.benchmark_configs WHERE status = 'running';
-			SELECT 'backend' FROM pg_stat_activity WHERE application_name = 'benchorch-worker'}))
+			SELECT application_name FROM pg_stat_activity});
+		foreach my $step (grep { !$held{$_} } @dead)
 		{
-			$held{$_}++;
+			my ($waiting, $started) = map { $held{"$victim{$step}{model} $_"} } 'false', 'true';
+
+			$back{$step}{waiting} //= time - $victim{$step}{worker}{ended_at} if !$waiting;
+			$back{$step}{all} //= time - $victim{$step}{worker}{ended_at} if !$waiting && !$started;
 		}
-		return 0 if $dead < keys %victim || $held{backend};
-		foreach my $step (keys %victim)
-		{
-			foreach my $started ('false', 'true')
-			{
-				$back{$step}{$started} //= time - $victim{$step}{worker}{ended_at} if !$held{"$victim{$step}{model} $started"};
-			}
-		}
-		return keys %steps == grep { defined $back{$_}{false} && defined $back{$_}{true} } keys %steps;
-	};
-	wait_until("what was held to be taken back, $how", $all_back);
+		return keys %steps == grep { defined $back{$_}{all} } keys %steps;
+	});
 
 	foreach my $step (sort keys %steps)
 	{
 		my $it = $victim{$step};
 		my ($from, $to) = @{ $steps{$step} }[ 1, 2 ];
 
-		is(end_of($it->{worker}), -9, "$how: killed at $step");
+		is($it->{worker}{end}, -9, "$how: killed at $step");
 		diag(sprintf '%s, %s: what had not begun was back after %.2f s, all after %.2f s', $how, $step,
-			$back{$step}{false}, $back{$step}{true});
-		cmp_ok($back{$step}{true}, '<', $limit, "$how, $step: what it held is taken back");
+			$back{$step}{waiting}, $back{$step}{all});
+		cmp_ok($back{$step}{all}, '<', $limit, "$how, $step: what it held is taken back");
 		$it->{rescuer} = start_worker($worker, '--hardware', "$how $step", '--framework', 'quick', '--until-settled',
 			'--name', "$how $step rescuer");
 		$it->{attempts} = sql(qq{SELECT count(*) FROM benchorch.attempts a JOIN benchorch.benchmark_configs c ON c.id = a.config_id
@@ -237,11 +233,51 @@ dies_at_every_step('with presence', 60);
 settings("benchorch.lease = '2s'\n");
 dies_at_every_step('without presence', 60, '--no-presence', '--heartbeat', '0.5');
 
+# ----------------------------------------- presence is lost and found again
+
+# The worker's event of this kind that it has not been asked for before.
+sub event
+{
+	my ($it, $event) = @_;
+	wait_until("$event of a worker ($it->{log})", sub {
+		my @found = -e $it->{log} ? grep { /"event":"$event"/ } split /\n/, slurp_file($it->{log}) : ();
+		return @found > ($it->{seen}{$event} // 0) && ++$it->{seen}{$event};
+	});
+}
+
+append_to_file($hold, '');
+my $model = matrix('held', 1);
+my $it = start_worker($worker, '--framework', 'held', '--name', 'present', '--heartbeat', '0.5', '--until-settled');
+event($it, 'presence');
+begun_run();
+sql(q{SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'});
+event($it, 'presence_lost');
+event($it, 'presence');
+is(sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'}), '1', 'a lost presence is shown again');
+unlink $hold;
+is(end_of($it), 0, 'the worker goes on meanwhile');
+is(sql(qq{SELECT count(*) FROM benchorch.attempts a JOIN benchorch.benchmark_configs c ON c.id = a.config_id
+	WHERE model_version_id = '$model'}), '0', 'and loses nothing');
+
+# A session of the process before that the server still takes for alive.
+my $before = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c',
+	"SELECT benchorch.announce(id) FROM benchorch.workers WHERE name = 'present'", '-c', 'SELECT pg_sleep(86400)' ],
+	'<', \undef, '>', \my $out, '2>&1');
+wait_until('the earlier session', sub { sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'}) == 1 });
+$it = start_worker($worker, '--framework', 'held', '--name', 'present');
+event($it, 'presence_lost');
+sql(q{SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'});
+$before->finish;
+event($it, 'presence');
+pass('presence that an earlier session holds is waited for');
+kill TERM => $it->{pid};
+is(end_of($it), 143, 'and keeps the worker from nothing');
+
 # ---------------------------------------------------------------- SIGTERM
 
 append_to_file($hold, '');
-my $model = matrix('held', 9);
-my $it = start_worker($worker, '--framework', 'held', '--name', 'terminated', '--grace', '60');
+$model = matrix('held', 9);
+$it = start_worker($worker, '--framework', 'held', '--name', 'terminated', '--grace', '60');
 begun_run();
 my $began = time;
 kill TERM => $it->{pid};
@@ -294,7 +330,7 @@ while (end_of(start_worker($worker, '--framework', 'deadly', '--name', 'doomed',
 is($deaths, 4, 'a config that kills its worker does so four times');
 is(counts($model), 'completed 8, failed 1', 'then fails, and takes no other along');
 is(sql(qq{SELECT string_agg(DISTINCT batch_size || ' ' || outcome || ' ' || blamed, ',') || ' ' || count(*) FROM benchorch.attempts a
-	JOIN benchorch.benchmark_configs c ON c.id = a.config_id WHERE model_version_id = '$model'}), '3 lost true 4', 'which nobody is blamed for');
+	JOIN benchorch.benchmark_configs c ON c.id = a.config_id WHERE model_version_id = '$model'}), '3 lost true 4', 'its losses are on record, and no others');
 nothing_twice('a deadly config');
 
 # --------------------------------------------------------- a broken machine
@@ -333,7 +369,8 @@ sub all_is_done
 	my $list = join ',', map { "'$_'" } @models;
 	my @ids = acknowledged(map { $_->{log} } @its);
 
-	is(end_of(start_worker($worker, '--framework', 'quick', '--name', "$what, the last", '--until-settled')), 0, "$what: the rest is done");
+	my @last = map { start_worker($worker, '--framework', 'quick', '--until-settled') } 1 .. 6;
+	is(end_of($_), 0, "$what: a last worker ends") foreach @last;
 	is(sql("SELECT string_agg(DISTINCT status, ',') FROM benchorch.benchmark_configs WHERE model_version_id IN ($list)"), 'completed',
 		"$what: every config is completed");
 	is(sql("SELECT count(*) FROM benchorch.benchmark_configs c WHERE model_version_id IN ($list) AND NOT EXISTS (

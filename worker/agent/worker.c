@@ -36,8 +36,7 @@
 #define DEFAULT_LEASE 60.0
 #define DEFAULT_HEARTBEAT 15.0
 #define IDLE_PAUSE_FIRST 1.0
-#define IDLE_PAUSE_LAST 10.0
-#define SETTLING_PAUSE_LAST 5.0 /* with --until-settled */
+#define IDLE_PAUSE_LAST 5.0 /* no more than what is left behind may wait */
 #define HAND_BACK_SECONDS 2.0	/* for the last words after the grace */
 #define PRESENCE_SECONDS 2.0	/* that the first claim waits for presence */
 
@@ -478,7 +477,6 @@ log_idle(void)
 static int
 work(void)
 {
-	const double last_pause = setup.options->until_settled ? SETTLING_PAUSE_LAST : IDLE_PAUSE_LAST;
 	double pause = IDLE_PAUSE_FIRST;
 	double until = events_now() + PRESENCE_SECONDS;
 	int code = 0;
@@ -510,7 +508,7 @@ work(void)
 		until = events_now() + pause * (0.5 + 0.5 * drand48());
 		while (events_now() < until && !stopping())
 			wait_step(until);
-		pause = fmin(pause * 1.5, last_pause);
+		pause = fmin(pause * 1.5, IDLE_PAUSE_LAST);
 	}
 	return code;
 }
