@@ -177,6 +177,7 @@ byte safe_sequence;
 #define WAKE		8
 #define RETRY		9
 #define FINALIZE	10
+#define UNMARK		11
 
 /* The worker opts in to unflushed claims, and what a claim does on its way is unflushed with it. */
 #ifdef COMPLETIONS_UNFLUSHED
@@ -399,11 +400,11 @@ inline commit()
 				/* exactly once for each time that the model became settled */
 				assert(ranked_once_each_time || due);
 				due = outdated;
-				finalized = 1;
-				if :: unmark -> mark = 0 :: else fi
+				finalized = 1
 			:: verb == RETRY && model_lock == ME -> finalized = 0
 			:: else
 			fi;
+			if :: unmark -> mark = 0 :: else fi;
 			if
 			:: !was_settled && ALL_SETTLED -> due = 1; outdated = 1
 			:: !ALL_SETTLED -> due = 0; outdated = 0
@@ -475,6 +476,7 @@ inline end_attempt(i, later)
 #define MAY_CLAIM		(tokens + claiming < TOKENS)
 #endif
 
+#define LANES_READY			(lane_chunks[0] > lane_locked[0] || lane_chunks[LAST] > lane_locked[LAST])
 #define LANE_READY(i)		(lane_chunks[i] > lane_locked[i] && !HAS(took_lane, i))
 #define PRIORITY_READY(i)	(priority_chunks[i] > priority_locked[i] && !HAS(took_priority, i))
 #define READY(i)			(w == 0 -> PRIORITY_READY(i) : LANE_READY(i))
@@ -548,11 +550,10 @@ active [SESSIONS] proctype session()
 end_idle:
 	if
 	/* ---- calls that begin here and go on below */
-	:: atomic { MAY_CLAIM && (lane_chunks[0] > lane_locked[0] || lane_chunks[LAST] > lane_locked[LAST]) ->
-			BEGIN(CLAIM);
-			/* the workers are alike: while neither has anything, the first comes first */
-			if :: w = 1 :: HAS_CLAIMS(1) || HAS_CLAIMS(2) || claiming > 0 -> w = 2 fi;
-			claiming++ };
+	:: atomic { MAY_CLAIM && LANES_READY && lease_lock[1] == 0 -> BEGIN(CLAIM); claiming++; w = 1; lease_lock[1] = ME }; goto claim
+	/* the workers are alike: while neither has anything, the first comes first */
+	:: atomic { MAY_CLAIM && LANES_READY && lease_lock[2] == 0 && (HAS_CLAIMS(1) || HAS_CLAIMS(2) || claiming > 0) ->
+			BEGIN(CLAIM); claiming++; w = 2; lease_lock[2] = ME };
 		goto claim
 #ifndef WORKERS_ONLY
 	:: atomic { MAY_CLAIM && (priority_chunks[0] > priority_locked[0] || priority_chunks[LAST] > priority_locked[LAST]) ->
@@ -614,15 +615,15 @@ end_idle:
 		goto retry
 #endif
 #ifdef FINALIZE_WITHOUT_LOOKING
-	:: atomic { mark -> BEGIN(FINALIZE); saw = 1 }; goto finalize
+	:: atomic { mark -> BEGIN(FINALIZE) }; goto finalize
 #else
-	:: atomic { mark && ALL_SETTLED -> BEGIN(FINALIZE); saw = 1 }; goto finalize
+	:: atomic { mark && ALL_SETTLED -> BEGIN(FINALIZE) }; goto finalize
 #endif
 #endif
 	fi;
 	goto end_idle;
 
-	/* ---- claim_batch: a chunk's entry (SKIP LOCKED), then the config that it names */
+	/* ---- claim_batch, with the lease locked: a chunk's entry (SKIP LOCKED), then the config that it names */
 claim:
 	atomic {
 		if
@@ -630,7 +631,7 @@ claim:
 #if CONFIGS > 1
 		:: READY(1) -> c = 1
 #endif
-		:: else -> goto claimed
+		:: else -> goto finish
 		fi;
 		if
 		:: w == 0 -> priority_locked[c]++; took_priority = took_priority | BIT(c)
@@ -639,10 +640,10 @@ claim:
 		/* the snapshot of the UPDATE: what is not pending in it is dropped with the chunk */
 		if :: SEES(c) == PENDING && !HAS(got, c) :: else -> goto claimed fi
 	};
-	/* it may have to wait for the row, and looks at it again then */
 	atomic {
 		if
 		:: FREE(c) ->
+			/* after waiting for the row it looks again */
 			if
 			:: STILL_PENDING(c) ->
 				lock_row(c);
@@ -651,17 +652,17 @@ claim:
 				got = got | BIT(c)
 			:: else
 			fi
-		:: !FREE(c) -> goto give_up
+		:: !FREE(c) && got == 0 -> goto give_up
+		/* who holds configs waits for none: the chunk is gone, so there is a new one */
+		:: !FREE(c) && got != 0 ->
+#ifndef NO_HINT_ANEW
+			if :: now[c].status == PENDING -> fed = fed | BIT(c) :: else fi;
+#endif
+			goto finish
 		fi
 	};
 claimed:
-	if
-	:: READY(0) || READY(LAST) -> goto claim
-	:: w == 0 -> goto finish
-	/* touch_lease */
-	:: atomic { w != 0 && lease_lock[w] == 0 -> lease_lock[w] = ME }; goto finish
-	:: w != 0 && lease_lock[w] != 0 -> goto give_up
-	fi;
+	if :: READY(0) || READY(LAST) -> goto claim :: goto finish fi;
 
 	/* ---- the sweep, release, reset_stale: what the list says, in id order, each looked at under its lock */
 take_back:
@@ -753,18 +754,19 @@ retry:
 	};
 	goto finish;
 
-	/* ---- finalize_due: lock, look whether it is still due, rank */
+	/* ---- finalize_due: its locks, whether the model version is still due, then finalize */
 finalize:
-	saw = mark;
 #ifndef FINALIZE_WITHOUT_LOCK
+	/* not to queue behind another one */
 	atomic { if :: advisory == 0 -> advisory = ME :: else -> goto give_up fi };
+#ifndef NO_MODEL_LOCK
+	/* nobody opens it from here on */
+	atomic { if :: model_lock == 0 -> model_lock = ME :: else -> goto give_up fi };
+#endif
 #endif
 #ifndef NO_ENDGAME_RECHECK
-	saw = mark;
-#endif
-	if :: saw -> saw = 0 :: else -> goto give_up fi;
-#ifndef NO_MODEL_LOCK
-	atomic { if :: model_lock == 0 -> model_lock = ME :: else -> goto give_up fi };
+	/* somebody else has ranked it meanwhile */
+	atomic { if :: finalized -> verb = UNMARK; unmark = 1; goto finish :: else fi };
 #endif
 #ifndef FINALIZE_WITHOUT_LOOKING
 	if :: ALL_SETTLED :: else -> goto give_up fi;
@@ -772,7 +774,7 @@ finalize:
 	outdated = 0;				/* the results are read */
 	atomic {
 		if :: model_lock == 0 || model_lock == ME -> model_lock = ME :: else -> goto give_up fi;
-		unmark = ALL_SETTLED
+		unmark = 1
 	};
 	goto finish;
 #endif

@@ -218,6 +218,8 @@ sub dies_at_every_step
 			'--name', "$how $step rescuer");
 		$it->{attempts} = sql(qq{SELECT count(*) FROM benchorch.attempts a JOIN benchorch.benchmark_configs c ON c.id = a.config_id
 			WHERE model_version_id = '$it->{model}' AND outcome = 'lost' AND blamed});
+		# on a slow machine a short lease may have run out earlier, too
+		$to = 6 if $how eq 'without presence';
 		ok($it->{attempts} >= $from && $it->{attempts} <= $to, "$how, $step: blamed is what had begun, $it->{attempts}");
 	}
 	foreach my $step (sort keys %steps)
