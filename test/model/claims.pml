@@ -507,22 +507,22 @@ inline reopen()
 /* pending, running -> skipped, cancelled, where nobody has it: benchorch_settle(). */
 inline cancel_config()
 {
-				if
-				:: MAY_CANCEL(c) ->
-					lock_row(c);
-					if
-					:: mine[c].status == RUNNING -> leave_claim(c)
-					:: else ->
-						if :: delayed[c] -> delay_lock[c] = ME; woken = woken | BIT(c) :: else fi;
+	if
+	:: MAY_CANCEL(c) ->
+		lock_row(c);
+		if
+		:: mine[c].status == RUNNING -> leave_claim(c)
+		:: else ->
+			if :: delayed[c] -> delay_lock[c] = ME; woken = woken | BIT(c) :: else fi;
 #if defined(ENDGAME) && !defined(NO_MARK_FOR_PENDING)
-						/* whoever settles what was pending may be the last, whatever else it sees */
-						marks = 1
+			/* whoever settles what was pending may be the last, whatever it sees of others */
+			marks = 1
 #endif
-					fi;
-					mine[c].status = CANCELLED;
-					mine[c].started = 0
-				:: else
-				fi
+		fi;
+		mine[c].status = CANCELLED;
+		mine[c].started = 0
+	:: else
+	fi
 }
 
 /*
