@@ -250,6 +250,7 @@ extern int	benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_wo
 extern void benchorch_count(const pg_uuid_t *model_version_id, const int64 *changes);
 /* Configs of the model have settled: marks it where nothing of it is pending. */
 extern void benchorch_check_endgame(const pg_uuid_t *model_version_id);
+extern void benchorch_mark_endgame(const pg_uuid_t *model_version_id);
 extern void benchorch_finalize_due(void);
 extern void benchorch_count_move(const pg_uuid_t *model_version_id, ConfigStatus from, ConfigStatus to, int64 n);
 

@@ -527,9 +527,9 @@ benchorch_claim_batch(PG_FUNCTION_ARGS)
 		slot = read_slot(&claim->worker_id);
 	claim->claim_id = new_claim_id();
 	claim->claimed_at = GetCurrentTimestamp();
-	benchorch_wake_delayed();
+	claim->holds = benchorch_wake_delayed() > 0;
 	swept = benchorch_sweep_now_and_then();
-	claim->holds = swept > 0;
+	claim->holds |= swept > 0;
 	benchorch_finalize_due();
 
 	for (int try = 0; try < EMPTY_TRIES; try++)
@@ -551,7 +551,7 @@ benchorch_claim_batch(PG_FUNCTION_ARGS)
 		if (swept < 0)
 		{
 			swept = benchorch_sweep_leases(BENCHORCH_MAX_BATCH);
-			claim->holds = swept > 0;
+			claim->holds |= swept > 0;
 			if (swept > 0)
 				continue;
 		}

@@ -16,7 +16,7 @@ PG_FUNCTION_INFO_V1(benchorch_config_updated);
 
 static Statement normalize_pending = {
 	.sql = "UPDATE benchorch.benchmark_configs SET started_at = NULL, completed_at = NULL, claim_id = NULL,"
-	" run_started = false, version = version + 1 WHERE id = $1",
+	" due_at = NULL, run_started = false, version = version + 1 WHERE id = $1",
 	.nargs = 1,
 	.types = {INT8OID}
 };
@@ -40,7 +40,7 @@ static Statement place_row = {
 };
 
 /* What a typed UPDATE must leave alone. */
-static const char *const fixed_columns[] = {"id", "lane_id", "claim_id", "gpus", "attempt", "run_started", "witness_id"};
+static const char *const fixed_columns[] = {"id", "lane_id", "claim_id", "gpus", "attempt", "run_started", "witness_id", "due_at"};
 
 static bool
 same_value(TriggerData *trigger, const char *column)
@@ -85,6 +85,7 @@ benchorch_config_updated(PG_FUNCTION_ARGS)
 	int64		claim_id = DatumGetInt64(SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "claim_id"), &isnull));
 	int64		config_id = DatumGetInt64(id);
 	bool		moved = !same_cell(trigger);
+	bool		waits = SPI_getvalue(trigger->tg_newtuple, desc, SPI_fnumber(desc, "due_at")) != NULL;
 	char	   *reason = NULL;	/* why it cannot fit its hardware */
 
 	for (int i = 0; i < lengthof(fixed_columns); i++)
@@ -117,7 +118,7 @@ benchorch_config_updated(PG_FUNCTION_ARGS)
 		benchorch_count(old_model, changes);
 		changes[CONFIG_PENDING] = 1;
 		benchorch_count(model, changes);
-		benchorch_check_endgame(old_model);
+		benchorch_mark_endgame(old_model);
 		benchorch_open_model(model);
 	}
 	if (from != to)
@@ -129,13 +130,12 @@ benchorch_config_updated(PG_FUNCTION_ARGS)
 		benchorch_run(to == CONFIG_PENDING ? &normalize_pending : &normalize_settled, &id, NULL);
 		benchorch_count_move(model, from, to, 1);
 	}
-	if (to == CONFIG_PENDING && (from != to || moved || !same_value(trigger, "priority")))
-	{
-		/* ready at once, where it belongs now; what an old chunk says of it no longer matters */
-		benchorch_forget_delay(config_id);
+	/* ready where it belongs now, unless it waits for its retry time; what an old chunk says of it no longer matters */
+	if (to == CONFIG_PENDING && (from != to || ((moved || !same_value(trigger, "priority")) && !waits)))
 		benchorch_feed_ids(&config_id, 1, NULL);
-	}
-	if (to != CONFIG_PENDING && from != to)
+	if (to != CONFIG_PENDING && from == CONFIG_PENDING)
+		benchorch_mark_endgame(model);
+	else if (to != CONFIG_PENDING && from != to)
 		benchorch_check_endgame(model);
 	if (reason)
 	{

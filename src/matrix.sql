@@ -134,6 +134,7 @@ BEGIN
 	NEW.lane_id := placed.lane_id;
 	NEW.gpus := placed.gpus;
 	NEW.claim_id := NULL;
+	NEW.due_at := NULL;
 	IF placed.reason IS NOT NULL AND NEW.status = 'pending' THEN
 		NEW.status := 'skipped';
 		NEW.error_message := placed.reason;

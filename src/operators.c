@@ -32,7 +32,7 @@ static Statement select_settled = {
 
 static Statement reopen_config = {
 	.sql = "UPDATE benchorch.benchmark_configs SET status = 'pending', started_at = NULL, completed_at = NULL,"
-	" claim_id = NULL, error_message = NULL, witness_id = NULL, run_started = false, version = version + 1"
+	" claim_id = NULL, error_message = NULL, witness_id = NULL, due_at = NULL, run_started = false, version = version + 1"
 	" WHERE id = $1",
 	.nargs = 1,
 	.types = {INT8OID}
@@ -118,7 +118,7 @@ benchorch_retry_failed(PG_FUNCTION_ARGS)
 	if (reopened > 0)
 		benchorch_feed_ids(ids, reopened, NULL);
 	else
-		benchorch_check_endgame(DatumGetUUIDP(values[0]));
+		benchorch_mark_endgame(DatumGetUUIDP(values[0]));
 	SPI_finish();
 	PG_RETURN_INT32(reopened);
 }

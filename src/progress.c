@@ -8,10 +8,11 @@
  */
 #include "benchorch.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 
-PG_FUNCTION_INFO_V1(benchorch_check_endgame_sql);
+PG_FUNCTION_INFO_V1(benchorch_mark_endgame_sql);
 
 static Statement insert_delta = {
 	.sql = "INSERT INTO benchorch.progress_deltas VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -76,22 +77,45 @@ static Statement delete_spent_chunk = {
 };
 
 static Statement insert_endgame = {
-	.sql = "INSERT INTO benchorch.endgames SELECT $1"
-	" WHERE NOT EXISTS (SELECT FROM benchorch.endgames WHERE model_version_id = $1)",
+	.sql = "INSERT INTO benchorch.endgames VALUES ($1)",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
 
 /*
- * After configs of a model have settled: is anything of it pending still?
- * If not, the model goes to the endgames, where the next claim, heartbeat or
- * sweep looks until nothing runs either, and ranks it.
+ * The end of a model.  Its last settlers cannot see each other's uncommitted
+ * work, so none of them can know that it is the last.  Therefore they only
+ * mark the model (endgames), and whoever comes later looks at the counts,
+ * which are right in the very commit of the last of them:
  *
- * No settler can see another's uncommitted work, so none of them can know
- * that it is the last.  But the last of them to look here finds nothing
- * pending: whatever were pending for it would have to be claimed and settled
- * by a later one.  So the model is marked, whoever commits when.
+ *   - who settles what was pending marks it always;
+ *   - who settles what was running marks it unless something is pending still:
+ *     whatever is pending then is settled by somebody who marks or looks later.
+ *
+ * A mark is a row of its own each time, never one that another session has
+ * written: finalize_due() takes marks away where something is pending, and it
+ * sees only those that were there when it counted.
  */
+void
+benchorch_mark_endgame(const pg_uuid_t *model_version_id)
+{
+	/* once a (sub)transaction is enough: the mark commits with all that it stands for */
+	static FullTransactionId marked_in;
+	static SubTransactionId marked_in_part;
+	static pg_uuid_t marked;
+	Datum		values[1] = {UUIDPGetDatum(model_version_id)};
+
+	if (FullTransactionIdEquals(marked_in, GetTopFullTransactionId()) &&
+		marked_in_part == GetCurrentSubTransactionId() &&
+		memcmp(marked.data, model_version_id->data, UUID_LEN) == 0)
+		return;
+	benchorch_run(&insert_endgame, values, NULL);
+	marked_in = GetTopFullTransactionId();
+	marked_in_part = GetCurrentSubTransactionId();
+	marked = *model_version_id;
+}
+
+/* After running configs of a model have settled: is anything of it pending still? */
 void
 benchorch_check_endgame(const pg_uuid_t *model_version_id)
 {
@@ -118,14 +142,14 @@ benchorch_check_endgame(const pg_uuid_t *model_version_id)
 		CHECK_FOR_INTERRUPTS();
 	}
 	if (benchorch_run(&any_delayed, &model, NULL) == 0)
-		benchorch_run(&insert_endgame, &model, NULL);
+		benchorch_mark_endgame(model_version_id);
 }
 
 Datum
-benchorch_check_endgame_sql(PG_FUNCTION_ARGS)
+benchorch_mark_endgame_sql(PG_FUNCTION_ARGS)
 {
 	SPI_connect();
-	benchorch_check_endgame(PG_GETARG_UUID_P(0));
+	benchorch_mark_endgame(PG_GETARG_UUID_P(0));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -234,6 +234,10 @@ AS $$
 					  WHERE c.model_version_id = m.id AND c.status IN ('pending', 'running'))
 	  AND NOT EXISTS (SELECT FROM benchorch.endgames AS e WHERE e.model_version_id = m.id)
 	UNION ALL
+	SELECT 9, 'waits for its retry time, but nothing will wake it', 'config ' || c.id
+	FROM benchorch.benchmark_configs AS c LEFT JOIN benchorch.delayed_configs AS d ON d.config_id = c.id
+	WHERE c.due_at IS NOT NULL AND (c.status <> 'pending' OR d.config_id IS NULL)
+	UNION ALL
 	SELECT 9, 'pending, but no claim with a worker can reach it', 'config ' || c.id
 	FROM benchorch.benchmark_configs AS c JOIN benchorch.model_versions AS m ON m.id = c.model_version_id
 	LEFT JOIN (SELECT k.lane_id, u.id, u.priority FROM benchorch.lane_chunks AS k,

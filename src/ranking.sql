@@ -264,7 +264,9 @@ BEGIN
 		UPDATE benchorch.model_versions SET finalized_at = now() WHERE id = finalize.model_version_id;
 		/* what the model has left in the chunks is spent */
 		PERFORM benchorch.refeed(model_version_id, false);
-		DELETE FROM benchorch.endgames AS e WHERE e.model_version_id = finalize.model_version_id;
+		DELETE FROM benchorch.endgames AS e WHERE e.ctid = ANY (ARRAY(
+			SELECT m.ctid FROM benchorch.endgames AS m WHERE m.model_version_id = finalize.model_version_id
+			FOR UPDATE SKIP LOCKED));
 	END IF;
 	RETURN cells;
 END
@@ -281,6 +283,12 @@ DECLARE
 	due uuid;
 	finalized int := 0;
 BEGIN
+	/* marks of models that have something pending: others mark them again (src/progress.c) */
+	DELETE FROM benchorch.endgames AS e WHERE e.ctid = ANY (ARRAY(
+		SELECT m.ctid FROM benchorch.endgames AS m
+		WHERE (SELECT coalesce(sum(d.pending), 0) > 0 FROM benchorch.progress_deltas AS d
+			WHERE d.model_version_id = m.model_version_id)
+		FOR UPDATE SKIP LOCKED));
 	FOR due IN
 		SELECT e.model_version_id FROM (SELECT DISTINCT model_version_id FROM benchorch.endgames) AS e
 		WHERE (SELECT coalesce(sum(d.pending + d.running), 0) = 0 FROM benchorch.progress_deltas AS d

@@ -78,14 +78,20 @@ static Statement insert_restored_claim = {
 	.types = {INT8OID, INT8ARRAYOID}
 };
 
-static Statement lock_model_open = {
-	.sql = "SELECT finalized_at IS NULL FROM benchorch.model_versions WHERE id = $1 FOR SHARE",
+static Statement insert_delayed = {
+	.sql = "INSERT INTO benchorch.delayed_configs (config_id, model_version_id, due_at) VALUES ($1, $2, $3)",
+	.nargs = 3,
+	.types = {INT8OID, UUIDOID, TIMESTAMPTZOID}
+};
+
+static Statement lock_model = {
+	.sql = "SELECT finalized_at IS NULL FROM benchorch.model_versions WHERE id = $1 FOR NO KEY UPDATE",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
 
 static Statement reopen_model = {
-	.sql = "UPDATE benchorch.model_versions SET finalized_at = NULL WHERE id = $1 AND finalized_at IS NOT NULL",
+	.sql = "UPDATE benchorch.model_versions SET finalized_at = NULL WHERE id = $1",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
@@ -101,10 +107,7 @@ benchorch_open_model(const pg_uuid_t *model_version_id)
 	Datum		values[1] = {UUIDPGetDatum(model_version_id)};
 	bool		isnull;
 
-	/* the strong lock first, where it is needed: two sessions that hold the weak one would wait for each other */
-	if (benchorch_run(&reopen_model, values, NULL) > 0)
-		return;
-	if (benchorch_run(&lock_model_open, values, NULL) > 0 && !DatumGetBool(benchorch_column(0, 1, &isnull)))
+	if (benchorch_run(&lock_model, values, NULL) > 0 && !DatumGetBool(benchorch_column(0, 1, &isnull)))
 		benchorch_run(&reopen_model, values, NULL);
 }
 
@@ -291,7 +294,8 @@ typedef struct Columns
 				priority,
 				status,
 				lane_id,
-				claim_id;
+				claim_id,
+				due_at;
 } Columns;
 
 static Columns
@@ -309,6 +313,7 @@ find_columns(TupleDesc desc)
 		.status = SPI_fnumber(desc, "status"),
 		.lane_id = SPI_fnumber(desc, "lane_id"),
 		.claim_id = SPI_fnumber(desc, "claim_id"),
+		.due_at = SPI_fnumber(desc, "due_at"),
 	};
 
 	return columns;
@@ -337,6 +342,19 @@ put_restored_claim(TupleTableSlot *slot, const Columns *columns, int64 config_id
 				 errhint("Insert it as pending and call benchorch.claim_batch().")));
 	values[1] = benchorch_int64_array(&config_id, 1);
 	benchorch_run(&insert_restored_claim, values, NULL);
+}
+
+/* A config that waited for its retry time when it was dumped goes on waiting. */
+static bool
+put_delayed(TupleTableSlot *slot, const Columns *columns, int64 config_id, pg_uuid_t *model_version_id)
+{
+	bool		isnull;
+	Datum		values[3] = {Int64GetDatum(config_id), UUIDPGetDatum(model_version_id)};
+
+	values[2] = slot_getattr(slot, columns->due_at, &isnull);
+	if (!isnull)
+		benchorch_run(&insert_delayed, values, NULL);
+	return !isnull;
 }
 
 /* One model of the rows that came in. */
@@ -380,7 +398,7 @@ benchorch_configs_inserted(PG_FUNCTION_ARGS)
 
 		if (status == CONFIG_RUNNING)
 			put_restored_claim(slot, &columns, id);
-		if (status != CONFIG_PENDING)
+		if (status != CONFIG_PENDING || put_delayed(slot, &columns, id, model_id))
 			continue;
 		if (n == allocated)
 		{
@@ -408,7 +426,7 @@ benchorch_configs_inserted(PG_FUNCTION_ARGS)
 		if (model->counts[CONFIG_PENDING] + model->counts[CONFIG_RUNNING] > 0)
 			benchorch_open_model(&model->model_version_id);
 		else
-			benchorch_check_endgame(&model->model_version_id);
+			benchorch_mark_endgame(&model->model_version_id);
 	}
 	SPI_finish();
 	PG_RETURN_POINTER(NULL);

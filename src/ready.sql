@@ -26,7 +26,7 @@ BEGIN
 	WITH moved AS (
 		DELETE FROM benchorch.benchmark_results AS r USING deleted AS d WHERE r.config_id = d.id RETURNING r.*)
 	INSERT INTO benchorch.archived_results SELECT m.*, now() FROM moved AS m;
-	DELETE FROM benchorch.delayed_configs AS w USING deleted AS d WHERE w.config_id = d.id AND d.status = 'pending';
+	DELETE FROM benchorch.delayed_configs AS w USING deleted AS d WHERE w.config_id = d.id;
 	INSERT INTO benchorch.progress_deltas
 	SELECT d.model_version_id,
 		-count(*) FILTER (WHERE d.status = 'pending'), -count(*) FILTER (WHERE d.status = 'running'),
@@ -34,7 +34,7 @@ BEGIN
 		-count(*) FILTER (WHERE d.status = 'skipped'), -count(*) FILTER (WHERE d.status = 'cancelled')
 	FROM deleted AS d GROUP BY d.model_version_id;
 	/* what was open and is gone may have been the last */
-	PERFORM benchorch.check_endgame(o.model_version_id)
+	PERFORM benchorch.mark_endgame(o.model_version_id)
 	FROM (SELECT DISTINCT d.model_version_id FROM deleted AS d WHERE d.status IN ('pending', 'running')) AS o;
 	RETURN NULL;
 END

@@ -367,10 +367,19 @@ benchorch_sweep_now_and_then(void)
 	return sweep(20, -1);
 }
 
+/*
+ * The configs are locked too, so that nobody changes their priority between the
+ * look at it and the chunk that says it; what somebody holds is left for later.
+ */
 static Statement wake_delayed = {
-	.sql = "DELETE FROM benchorch.delayed_configs WHERE config_id = ANY (ARRAY("
-	" SELECT config_id FROM benchorch.delayed_configs WHERE due_at <= pg_catalog.clock_timestamp()"
-	" ORDER BY due_at LIMIT 100 FOR UPDATE SKIP LOCKED)) RETURNING config_id, avoid_worker_id",
+	.sql = "WITH due AS MATERIALIZED ("
+	" SELECT d.config_id FROM benchorch.delayed_configs d JOIN benchorch.benchmark_configs c ON c.id = d.config_id"
+	" WHERE d.due_at <= pg_catalog.clock_timestamp()"
+	" ORDER BY d.due_at LIMIT 100 FOR UPDATE OF d SKIP LOCKED FOR NO KEY UPDATE OF c SKIP LOCKED"
+	"), woken AS (UPDATE benchorch.benchmark_configs SET due_at = NULL, version = version + 1"
+	" WHERE id = ANY (ARRAY(SELECT config_id FROM due)))"
+	" DELETE FROM benchorch.delayed_configs WHERE config_id = ANY (ARRAY(SELECT config_id FROM due))"
+	" RETURNING config_id, avoid_worker_id",
 	.nargs = 0
 };
 

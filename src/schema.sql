@@ -168,7 +168,8 @@ CREATE TABLE benchorch.benchmark_configs
 	attempt			int NOT NULL DEFAULT 0,
 	run_started		boolean NOT NULL DEFAULT false,
 	version			int NOT NULL DEFAULT 0,
-	witness_id		bigint
+	witness_id		bigint,
+	due_at			timestamptz
 ) WITH (fillfactor = 45);
 CREATE UNIQUE INDEX benchmark_configs_cell ON benchorch.benchmark_configs
 	(model_version_id, hardware_config_id, framework_id, workload_type, batch_size, sequence_length, params)
@@ -187,6 +188,7 @@ COMMENT ON COLUMN benchorch.benchmark_configs.claim_id IS 'running: the claim th
 COMMENT ON COLUMN benchorch.benchmark_configs.attempt IS 'claims so far';
 COMMENT ON COLUMN benchorch.benchmark_configs.run_started IS 'start() was called in the current claim: a loss is blamed on it';
 COMMENT ON COLUMN benchorch.benchmark_configs.version IS 'grows with each transition that the extension makes; how the triggers tell a typed UPDATE; internal';
+COMMENT ON COLUMN benchorch.benchmark_configs.due_at IS 'pending: not claimed before this time; NULL: at once';
 COMMENT ON COLUMN benchorch.benchmark_configs.witness_id IS 'skipped: the config whose GPU out-of-memory proved that this one cannot fit';
 
 /* ------------------------------------------------------- ready and claimed */
@@ -405,7 +407,7 @@ CREATE TABLE benchorch.endgames
 (
 	model_version_id	uuid NOT NULL
 );
-COMMENT ON TABLE benchorch.endgames IS 'Models of which nothing is pending: to be ranked as soon as nothing runs either (derived; a model may stand here more than once)';
+COMMENT ON TABLE benchorch.endgames IS 'Models that may be near their end: to be ranked once nothing is pending or running (derived; a model may stand here more than once)';
 
 /* ---------------------------------------------------------------- archive */
 

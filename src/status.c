@@ -35,6 +35,7 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 
 /* What may follow what by a status update; claims and reopening have functions of their own. */
@@ -262,7 +263,7 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 static Statement settle_config = {
 	.sql = "UPDATE benchorch.benchmark_configs"
 	" SET status = $2, completed_at = pg_catalog.clock_timestamp(), error_message = coalesce($3, error_message),"
-	" run_started = false, version = version + 1, witness_id = $4 WHERE id = $1",
+	" due_at = NULL, run_started = false, version = version + 1, witness_id = $4 WHERE id = $1",
 	.nargs = 4,
 	.types = {INT8OID, TEXTOID, TEXTOID, INT8OID}
 };
@@ -288,7 +289,10 @@ benchorch_settle(const Config *config, ConfigStatus status, const char *message,
 	else
 		benchorch_forget_delay(config->id);
 	benchorch_count_move(&config->model_version_id, config->status, status, 1);
-	benchorch_check_endgame(&config->model_version_id);
+	if (config->status == CONFIG_PENDING)
+		benchorch_mark_endgame(&config->model_version_id);
+	else
+		benchorch_check_endgame(&config->model_version_id);
 }
 
 /* ------------------------------------------------------- running -> pending again */
@@ -296,17 +300,17 @@ benchorch_settle(const Config *config, ConfigStatus status, const char *message,
 static Statement put_back_config = {
 	.sql = "UPDATE benchorch.benchmark_configs"
 	" SET status = 'pending', started_at = NULL, claim_id = NULL, run_started = false, version = version + 1,"
-	" retry_count = retry_count + $2, error_message = coalesce($3, error_message) WHERE id = $1",
-	.nargs = 3,
-	.types = {INT8OID, INT4OID, TEXTOID}
+	" retry_count = retry_count + $2, error_message = coalesce($3, error_message), due_at = $4 WHERE id = $1",
+	.nargs = 4,
+	.types = {INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID}
 };
 
 static Statement insert_delayed = {
 	.sql = "INSERT INTO benchorch.delayed_configs (config_id, model_version_id, due_at, avoid_worker_id)"
-	" VALUES ($1, $2, pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $3), $4)"
+	" VALUES ($1, $2, $3, $4)"
 	" ON CONFLICT (config_id) DO UPDATE SET due_at = excluded.due_at, avoid_worker_id = excluded.avoid_worker_id",
 	.nargs = 4,
-	.types = {INT8OID, UUIDOID, FLOAT8OID, UUIDOID}
+	.types = {INT8OID, UUIDOID, TIMESTAMPTZOID, UUIDOID}
 };
 
 /* A running config, its row locked, is pending again: after a delay in seconds, or at once. */
@@ -320,6 +324,8 @@ benchorch_put_back(const Config *config, bool counted, const char *message, doub
 	values[1] = Int32GetDatum(counted ? 1 : 0);
 	values[2] = message ? CStringGetTextDatum(message) : (Datum) 0;
 	nulls[2] = message ? ' ' : 'n';
+	values[3] = TimestampTzGetDatum(GetCurrentTimestamp() + (TimestampTz) (delay * USECS_PER_SEC));
+	nulls[3] = delay > 0 ? ' ' : 'n';
 	benchorch_run(&put_back_config, values, nulls);
 	benchorch_leave_claim(config->claim_id, 1);
 	benchorch_count_move(&config->model_version_id, CONFIG_RUNNING, CONFIG_PENDING, 1);
@@ -330,7 +336,7 @@ benchorch_put_back(const Config *config, bool counted, const char *message, doub
 		return;
 	}
 	values[1] = UUIDPGetDatum(&config->model_version_id);
-	values[2] = Float8GetDatum(delay);
+	values[2] = values[3];
 	values[3] = UUIDPGetDatum(avoid_worker);
 	nulls[2] = ' ';
 	nulls[3] = avoid_worker ? ' ' : 'n';

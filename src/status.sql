@@ -31,13 +31,13 @@ AS 'MODULE_PATHNAME', 'benchorch_start';
 COMMENT ON FUNCTION benchorch.start(bigint, bigint) IS
 	'The run of a claimed config begins now: deadline and blame count from here. Errors: 22023 NULL, BO001 stale claim';
 
-CREATE FUNCTION benchorch.check_endgame(model_version_id uuid) RETURNS void
+CREATE FUNCTION benchorch.mark_endgame(model_version_id uuid) RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET jit = off
-AS 'MODULE_PATHNAME', 'benchorch_check_endgame_sql';
-COMMENT ON FUNCTION benchorch.check_endgame(uuid) IS 'Marks a model version of which nothing is pending, so that it is ranked once nothing runs';
+AS 'MODULE_PATHNAME', 'benchorch_mark_endgame_sql';
+COMMENT ON FUNCTION benchorch.mark_endgame(uuid) IS 'Marks a model version that may be near its end, so that it is ranked once nothing is pending or running';
 
 CREATE FUNCTION benchorch.config_updated() RETURNS trigger
 LANGUAGE c SECURITY DEFINER

@@ -27,6 +27,7 @@ static Statement take_configs = {
 	" completed_at = NULL, run_started = false, attempt = c.attempt + 1, version = c.version + 1"
 	" FROM unnest($1, $2) AS hint (id, priority)"
 	" WHERE c.id = hint.id AND c.priority = hint.priority AND c.status = 'pending' AND ($5 IS NULL OR c.lane_id = $5)"
+	" AND c.due_at IS NULL"
 	TAKEN_COLUMNS,
 	.nargs = 5,
 	.types = {INT8ARRAYOID, INT4ARRAYOID, INT8OID, TIMESTAMPTZOID, INT4OID}
@@ -39,6 +40,7 @@ static Statement take_free_configs = {
 	" FROM (SELECT b.id FROM unnest($1, $2) AS hint (id, priority) JOIN benchorch.benchmark_configs b ON b.id = hint.id"
 	"  WHERE b.priority = hint.priority AND b.status = 'pending' FOR NO KEY UPDATE OF b SKIP LOCKED) AS free"
 	" WHERE c.id = free.id AND c.status = 'pending' AND ($5 IS NULL OR c.lane_id = $5)"
+	" AND c.due_at IS NULL"
 	TAKEN_COLUMNS,
 	.nargs = 5,
 	.types = {INT8ARRAYOID, INT4ARRAYOID, INT8OID, TIMESTAMPTZOID, INT4OID}
@@ -47,7 +49,8 @@ static Statement take_free_configs = {
 /* What of the hints stands and was not taken: others hold it. */
 static Statement select_held = {
 	.sql = "SELECT b.id FROM unnest($1, $2) AS hint (id, priority) JOIN benchorch.benchmark_configs b ON b.id = hint.id"
-	" WHERE b.priority = hint.priority AND b.status = 'pending' AND ($3 IS NULL OR b.lane_id = $3)",
+	" WHERE b.priority = hint.priority AND b.status = 'pending' AND ($3 IS NULL OR b.lane_id = $3)"
+	" AND b.due_at IS NULL",
 	.nargs = 3,
 	.types = {INT8ARRAYOID, INT4ARRAYOID, INT4OID}
 };
