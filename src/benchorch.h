@@ -222,8 +222,8 @@ extern bool benchorch_take(Claim *claim, const int64 *ids, const int32 *prioriti
 /* ------------------------------------------------------------- in recovery.c */
 
 extern void benchorch_no_such_worker(const pg_uuid_t *worker_id) pg_attribute_noreturn();	/* 42704 */
-extern int	benchorch_sweep_leases(int max_claims);
-extern int	benchorch_sweep_now_and_then(void);
+extern int	benchorch_sweep_leases(int max_claims, bool *holds);
+extern int	benchorch_sweep_now_and_then(bool *holds);
 extern int	benchorch_wake_delayed(void);
 
 /* ---------------------------------------------------------------- in ready.c */

@@ -279,11 +279,12 @@ static Statement touch_lease = {
 	.types = {UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
 };
 
-/* Finished claims of the worker: nothing runs under them any more. */
+/* Finished claims of the worker: nothing runs under them any more.  Nobody is waited for. */
 static Statement delete_finished_claims = {
-	.sql = "DELETE FROM benchorch.claims l WHERE l.worker_id = $1 AND NOT EXISTS ("
-	" SELECT FROM benchorch.benchmark_configs c WHERE c.id = ANY (l.config_ids) AND c.claim_id = l.claim_id"
-	" AND c.status = 'running')",
+	.sql = "DELETE FROM benchorch.claims WHERE claim_id = ANY (ARRAY("
+	" SELECT l.claim_id FROM benchorch.claims l WHERE l.worker_id = $1 AND NOT EXISTS ("
+	"  SELECT FROM benchorch.benchmark_configs c WHERE c.id = ANY (l.config_ids) AND c.claim_id = l.claim_id"
+	"  AND c.status = 'running') FOR UPDATE OF l SKIP LOCKED))",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
@@ -528,8 +529,7 @@ benchorch_claim_batch(PG_FUNCTION_ARGS)
 	claim->claim_id = new_claim_id();
 	claim->claimed_at = GetCurrentTimestamp();
 	claim->holds = benchorch_wake_delayed() > 0;
-	swept = benchorch_sweep_now_and_then();
-	claim->holds |= swept > 0;
+	swept = benchorch_sweep_now_and_then(&claim->holds);
 	benchorch_finalize_due();
 
 	for (int try = 0; try < EMPTY_TRIES; try++)
@@ -550,8 +550,7 @@ benchorch_claim_batch(PG_FUNCTION_ARGS)
 		/* empty: has a lease run out? or do others hold the chunks for a moment? */
 		if (swept < 0)
 		{
-			swept = benchorch_sweep_leases(BENCHORCH_MAX_BATCH);
-			claim->holds |= swept > 0;
+			swept = benchorch_sweep_leases(BENCHORCH_MAX_BATCH, &claim->holds);
 			if (swept > 0)
 				continue;
 		}

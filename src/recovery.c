@@ -312,10 +312,11 @@ add_absent(HeldList *list)
  * The sweep: what expired leases (of at most max_claims claims) and absent
  * workers hold, and, where timeout_minutes is not negative, what claims
  * without worker hold that began longer ago.  All is collected first and then
- * locked in id order.  Returns how many configs were taken back.
+ * locked in id order.  Returns how many configs were taken back; *holds becomes
+ * true where rows are locked now.
  */
 static int
-sweep(int max_claims, int timeout_minutes)
+sweep(int max_claims, int timeout_minutes, bool *holds)
 {
 	Datum		values[1] = {Int32GetDatum(max_claims)};
 	HeldList	list = {0};
@@ -335,6 +336,7 @@ sweep(int max_claims, int timeout_minutes)
 			add_held(&list, benchorch_column_int64(i, 1), benchorch_column_int64(i, 2), false,
 					 "no sign of life for longer than the timeout");
 	}
+	*holds |= list.n > 0;
 	taken = take_back_list(&list, OUTCOME_LOST);
 	if (rows > 0)
 	{
@@ -346,9 +348,9 @@ sweep(int max_claims, int timeout_minutes)
 
 /* The sweep of a claim that found nothing; returns how many configs it took back. */
 int
-benchorch_sweep_leases(int max_claims)
+benchorch_sweep_leases(int max_claims, bool *holds)
 {
-	return sweep(max_claims, -1);
+	return sweep(max_claims, -1, holds);
 }
 
 /*
@@ -356,7 +358,7 @@ benchorch_sweep_leases(int max_claims)
  * configs it took back, or -1 where it was not made.
  */
 int
-benchorch_sweep_now_and_then(void)
+benchorch_sweep_now_and_then(bool *holds)
 {
 	static TimestampTz last = 0;
 	TimestampTz now = GetCurrentTimestamp();
@@ -364,7 +366,7 @@ benchorch_sweep_now_and_then(void)
 	if (!TimestampDifferenceExceeds(last, now, SWEEP_INTERVAL_MS))
 		return -1;
 	last = now;
-	return sweep(20, -1);
+	return sweep(20, -1, holds);
 }
 
 /*
@@ -419,9 +421,10 @@ static Statement fold_progress = {
 };
 
 static Statement delete_empty_claims = {
-	.sql = "DELETE FROM benchorch.claims l WHERE NOT EXISTS ("
-	" SELECT FROM benchorch.benchmark_configs c WHERE c.id = ANY (l.config_ids) AND c.claim_id = l.claim_id"
-	" AND c.status = 'running')",
+	.sql = "DELETE FROM benchorch.claims WHERE claim_id = ANY (ARRAY("
+	" SELECT l.claim_id FROM benchorch.claims l WHERE NOT EXISTS ("
+	"  SELECT FROM benchorch.benchmark_configs c WHERE c.id = ANY (l.config_ids) AND c.claim_id = l.claim_id"
+	"  AND c.status = 'running') FOR UPDATE OF l SKIP LOCKED))",
 	.nargs = 0
 };
 
@@ -441,6 +444,7 @@ Datum
 benchorch_reset_stale(PG_FUNCTION_ARGS)
 {
 	int			reset;
+	bool		holds = false;
 
 	benchorch_require(fcinfo, 0, "timeout_minutes");
 	if (PG_GETARG_INT32(0) < 0)
@@ -450,7 +454,7 @@ benchorch_reset_stale(PG_FUNCTION_ARGS)
 				 errdetail("It is %d.", PG_GETARG_INT32(0))));
 
 	SPI_connect();
-	reset = sweep(PG_INT32_MAX, PG_GETARG_INT32(0));
+	reset = sweep(PG_INT32_MAX, PG_GETARG_INT32(0), &holds);
 	while (benchorch_wake_delayed() > 0)
 		;
 	benchorch_run(&delete_empty_claims, NULL, NULL);
