@@ -98,17 +98,28 @@ static Statement worker_exists = {
 /* Who completes the last config of a claim deletes its row too: neither waits for the other. */
 static Statement delete_claims = {
 	.sql = "DELETE FROM benchorch.claims WHERE claim_id = ANY (ARRAY("
-	" SELECT claim_id FROM benchorch.claims WHERE claim_id = ANY ($1) FOR UPDATE SKIP LOCKED))",
+	" SELECT l.claim_id FROM benchorch.claims l WHERE l.claim_id = ANY ($1) AND NOT EXISTS ("
+	"  SELECT FROM benchorch.benchmark_configs c WHERE c.id = ANY (l.config_ids) AND c.claim_id = l.claim_id"
+	"  AND c.status = 'running') FOR UPDATE OF l SKIP LOCKED))",
 	.nargs = 1,
 	.types = {INT8ARRAYOID}
 };
 
-/* A config and whether its run has begun; locked. */
+/* A config that a claim holds: its model, whether its run has begun, whether somebody would know. */
+#define HELD_CONFIG \
+	"SELECT c.model_version_id, c.run_started, l.worker_id IS NOT NULL OR l.restored" \
+	" FROM benchorch.benchmark_configs c LEFT JOIN benchorch.claims l ON l.claim_id = c.claim_id" \
+	" WHERE c.id = $1 AND c.claim_id = $2 AND c.status = 'running' AND NOT (c.run_started AND $3)" \
+	" FOR NO KEY UPDATE OF c"
+
 static Statement lock_held = {
-	.sql = "SELECT coalesce(c.claim_id, 0), c.status, c.model_version_id, c.run_started, l.worker_id IS NOT NULL OR l.restored"
-	" FROM benchorch.benchmark_configs c LEFT JOIN benchorch.claims l ON l.claim_id = c.claim_id"
-	" WHERE c.id = $1 AND c.claim_id = $2 AND c.status = 'running' AND NOT (c.run_started AND $3)"
-	" FOR NO KEY UPDATE OF c",
+	.sql = HELD_CONFIG,
+	.nargs = 3,
+	.types = {INT8OID, INT8OID, BOOLOID}
+};
+
+static Statement lock_held_if_free = {
+	.sql = HELD_CONFIG " SKIP LOCKED",
 	.nargs = 3,
 	.types = {INT8OID, INT8OID, BOOLOID}
 };
@@ -225,7 +236,7 @@ by_config(const void *a, const void *b)
  * What had been started has an attempt that ends; what waited goes back.
  */
 static bool
-take_back(const Held *held, Outcome outcome)
+take_back(const Held *held, Outcome outcome, bool waits)
 {
 	Datum		values[3] = {Int64GetDatum(held->config_id), Int64GetDatum(held->claim_id), BoolGetDatum(held->only_waiting)};
 	Config		config = {.id = held->config_id, .claim_id = held->claim_id, .status = CONFIG_RUNNING};
@@ -234,20 +245,23 @@ take_back(const Held *held, Outcome outcome)
 	bool		knows;
 	ConfigStatus status;
 
-	if (benchorch_run(&lock_held, values, NULL) == 0)
+	if (benchorch_run(waits ? &lock_held : &lock_held_if_free, values, NULL) == 0)
 		return false;
-	config.model_version_id = benchorch_column_uuid(0, 3);
-	run_started = DatumGetBool(benchorch_column(0, 4, &isnull));
-	knows = DatumGetBool(benchorch_column(0, 5, &isnull)) && !isnull;
+	config.model_version_id = benchorch_column_uuid(0, 1);
+	run_started = DatumGetBool(benchorch_column(0, 2, &isnull));
+	knows = DatumGetBool(benchorch_column(0, 3, &isnull)) && !isnull;
 	if (run_started || !knows)
 		return benchorch_end_attempt(held->config_id, held->claim_id, outcome, held->message, (Datum) 0, (Datum) 0, &status);
 	benchorch_put_back(&config, outcome == OUTCOME_LOST, held->message, 0, NULL);
 	return true;
 }
 
-/* All of the list, locked in id order; returns how many were taken back. */
+/*
+ * All of the list, locked in id order, or without waiting for what somebody
+ * else is at; returns how many were taken back.
+ */
 static int
-take_back_list(HeldList *list, Outcome outcome)
+take_back_list(HeldList *list, Outcome outcome, bool waits)
 {
 	int			taken = 0;
 
@@ -255,7 +269,7 @@ take_back_list(HeldList *list, Outcome outcome)
 		qsort(list->items, list->n, sizeof(Held), by_config);
 	for (int i = 0; i < list->n; i++)
 	{
-		taken += take_back(&list->items[i], outcome);
+		taken += take_back(&list->items[i], outcome, waits);
 		CHECK_FOR_INTERRUPTS();
 	}
 	return taken;
@@ -270,7 +284,7 @@ take_back_all(const pg_uuid_t *worker, Outcome outcome, bool only_waiting, const
 	int64	   *claims;
 
 	add_claims(&list, benchorch_run(&worker_claims, values, NULL), only_waiting, message, &claims);
-	return take_back_list(&list, outcome);
+	return take_back_list(&list, outcome, true);
 }
 
 /*
@@ -337,7 +351,8 @@ sweep(int max_claims, int timeout_minutes, bool *holds)
 					 "no sign of life for longer than the timeout");
 	}
 	*holds |= list.n > 0;
-	taken = take_back_list(&list, OUTCOME_LOST);
+	/* a claim's sweep waits for nobody: its transaction may hold others already */
+	taken = take_back_list(&list, OUTCOME_LOST, timeout_minutes >= 0);
 	if (rows > 0)
 	{
 		values[0] = benchorch_int64_array(claims, rows);
