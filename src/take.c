@@ -243,9 +243,14 @@ benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, i
 	uint64		found;
 	SPITupleTable *rows;
 
-	/* the first configs of a claim are waited for, where others hold them, in id order; that cannot be a circle */
-	bool		waits = claim->taken == 0 && !claim->holds;
+	/*
+	 * The first configs of a claim are waited for, where others hold them, in
+	 * id order: that cannot be a circle.  From then on it holds some, even if
+	 * it took none: a row that was waited for stays locked.
+	 */
+	bool		waits = !claim->holds;
 
+	claim->holds = true;
 	/* rows are locked in id order */
 	for (int i = 0; i < n; i++)
 	{
