@@ -28,12 +28,12 @@ PG_FUNCTION_INFO_V1(benchorch_normalize_sql);
 PG_FUNCTION_INFO_V1(benchorch_guess_adapter_sql);
 
 /* A rate may differ from its sums by this much, and this share of requests may fail. */
-#define IDENTITY_TOLERANCE	0.02
-#define ERRORS_TOLERANCE	0.05
-#define NOISE_TOLERANCE		0.10
+#define IDENTITY_TOLERANCE 0.02
+#define ERRORS_TOLERANCE 0.05
+#define NOISE_TOLERANCE 0.10
 
 /* Energy counters tick too slowly for less. */
-#define MIN_ENERGY_SECONDS	3.0
+#define MIN_ENERGY_SECONDS 3.0
 
 static const char *const metric_names[METRICS] = {
 #define METRIC(number, name) #name,
@@ -201,7 +201,7 @@ usable(Metric metric, double value)
 
 /* Adds a member to the flags: a check's name and its numbers. */
 static void pg_attribute_printf(2, 3)
-flag(StringInfo flags, const char *format,...)
+	flag(StringInfo flags, const char *format, ...)
 {
 	appendStringInfoString(flags, flags->len == 1 ? "" : ", ");
 	for (;;)
@@ -335,8 +335,7 @@ benchorch_normalize(const Adapter *adapter, Jsonb *raw, Metrics *metrics)
 
 		if (!isnan(v[row->metric]))
 			continue;			/* a preferred path has found it */
-		v[row->metric] = usable(row->metric, row->scale * number(find(raw, row->path, adapter->no_vars),
-																 &half[row->metric]));
+		v[row->metric] = usable(row->metric, row->scale * number(find(raw, row->path, adapter->no_vars), &half[row->metric]));
 		half[row->metric] *= row->scale;
 		used[i] = !isnan(v[row->metric]);
 		found |= used[i];

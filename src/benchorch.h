@@ -21,12 +21,12 @@
 #include "utils/uuid.h"
 
 /* SQLSTATEs of our own */
-#define ERRCODE_BENCHORCH_STALE_CLAIM		MAKE_SQLSTATE('B', 'O', '0', '0', '1')
-#define ERRCODE_BENCHORCH_BAD_TRANSITION	MAKE_SQLSTATE('B', 'O', '0', '0', '2')
+#define ERRCODE_BENCHORCH_STALE_CLAIM MAKE_SQLSTATE('B', 'O', '0', '0', '1')
+#define ERRCODE_BENCHORCH_BAD_TRANSITION MAKE_SQLSTATE('B', 'O', '0', '0', '2')
 
 /* ------------------------------------------------------------ in benchorch.c */
 
-extern int	benchorch_lease;			/* seconds */
+extern int	benchorch_lease;	/* seconds */
 extern int	benchorch_presence_grace;	/* seconds */
 extern int	benchorch_lane_switch_cost;
 extern int	benchorch_chunk_size;
@@ -59,7 +59,7 @@ extern Datum benchorch_column(uint64 row, int column, bool *isnull);
 extern int64 benchorch_column_int64(uint64 row, int column);
 extern int32 benchorch_column_int32(uint64 row, int column);
 extern pg_uuid_t benchorch_column_uuid(uint64 row, int column);
-extern char *benchorch_column_text(uint64 row, int column);	/* NULL for NULL */
+extern char *benchorch_column_text(uint64 row, int column); /* NULL for NULL */
 
 /* int8[] and int4[] without NULLs */
 extern Datum benchorch_int64_array(const int64 *values, int n);
@@ -110,14 +110,14 @@ extern ConfigStatus benchorch_status_from_bytes(const char *bytes, int len);
 extern const char *benchorch_status_name(ConfigStatus status);
 extern ConfigStatus benchorch_status_from_name(const char *name);	/* 22023 where unknown */
 extern const char *benchorch_outcome_name(Outcome outcome);
-extern Outcome benchorch_outcome_from_name(const char *name);		/* 22023 where unknown */
+extern Outcome benchorch_outcome_from_name(const char *name);	/* 22023 where unknown */
 
 /* What a failure without an outcome says by its message; OUTCOME_NONE where it says nothing. */
 extern Outcome benchorch_outcome_from_message(const char *message);
 
 /* Errors that several verbs raise. */
 extern void benchorch_no_such_config(int64 config_id) pg_attribute_noreturn();	/* 42704 */
-extern void benchorch_stale_claim(int64 config_id, int64 claim_id) pg_attribute_noreturn();	/* BO001 */
+extern void benchorch_stale_claim(int64 config_id, int64 claim_id) pg_attribute_noreturn(); /* BO001 */
 extern void benchorch_bad_transition(int64 config_id, ConfigStatus from, ConfigStatus to) pg_attribute_noreturn();	/* BO002 */
 
 /* --------------------------------------------------------------- in status.c */
@@ -187,7 +187,7 @@ extern bool benchorch_ended_attempt(int64 config_id, int64 claim_id, ConfigStatu
  * 42704), and then nothing was changed.
  */
 extern ConfigStatus benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, int64 claim_id,
-											Outcome outcome, int *sqlstate);
+											Outcome		outcome, int *sqlstate);
 
 /* ----------------------------------------------------------------- in take.c */
 
@@ -222,9 +222,9 @@ extern bool benchorch_take(Claim *claim, const int64 *ids, const int32 *prioriti
 /* ------------------------------------------------------------- in recovery.c */
 
 extern void benchorch_no_such_worker(const pg_uuid_t *worker_id) pg_attribute_noreturn();	/* 42704 */
-extern int	benchorch_sweep_leases(int max_claims, bool *holds);
-extern int	benchorch_sweep_now_and_then(bool *holds);
-extern int	benchorch_wake_delayed(void);
+extern int benchorch_sweep_leases(int max_claims, bool *holds);
+extern int benchorch_sweep_now_and_then(bool *holds);
+extern int benchorch_wake_delayed(void);
 
 /* ---------------------------------------------------------------- in ready.c */
 
@@ -235,7 +235,7 @@ typedef struct ReadyConfig
 	int64		work;			/* batch size x sequence length: orders equals */
 	pg_uuid_t	model_version_id;
 	int32		lane_id;
-	int32		hardware_config_id;	/* 0: any */
+	int32		hardware_config_id; /* 0: any */
 	int32		framework_id;
 	int32		gpus;
 	int32		priority;
@@ -243,7 +243,7 @@ typedef struct ReadyConfig
 
 extern void benchorch_feed(ReadyConfig *configs, int n, const pg_uuid_t *avoid_worker);
 extern void benchorch_open_model(const pg_uuid_t *model_version_id);
-extern int	benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker);
+extern int benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker);
 
 /* ------------------------------------------------------------- in progress.c */
 
@@ -266,22 +266,23 @@ extern Jsonb *benchorch_parse_output(const char *bytes, Size len, char **why);
 
 /* The canonical metrics, as columns of benchmark_results; see docs/results.md. */
 #define BENCHORCH_METRICS(M) \
-	M(0, ttft_mean_ms) M(1, ttft_p50_ms) M(2, ttft_p90_ms) M(3, ttft_p95_ms) M(4, ttft_p99_ms) \
-	M(5, tpot_mean_ms) M(6, tpot_p50_ms) M(7, tpot_p90_ms) M(8, tpot_p95_ms) M(9, tpot_p99_ms) \
-	M(10, itl_mean_ms) M(11, itl_p50_ms) M(12, itl_p95_ms) M(13, itl_p99_ms) M(14, e2e_mean_ms) \
-	M(15, e2e_p50_ms) M(16, e2e_p90_ms) M(17, e2e_p95_ms) M(18, e2e_p99_ms) M(19, requests_per_s) \
-	M(20, output_tokens_per_s) M(21, total_tokens_per_s) M(22, goodput_per_s) M(23, concurrency_mean) \
-	M(24, requests_completed) M(25, requests_failed) M(26, input_tokens) M(27, output_tokens) \
-	M(28, duration_s) M(29, gpu_memory_peak_bytes) M(30, host_memory_peak_bytes) M(31, energy_j) \
-	M(32, roofline_prefill) M(33, roofline_decode) M(34, roofline_prefill_measured) \
-	M(35, roofline_decode_measured) M(36, accuracy) M(37, noise_rel)
+	M(0, ttft_mean_ms) \
+	M(1, ttft_p50_ms) M(2, ttft_p90_ms) M(3, ttft_p95_ms) M(4, ttft_p99_ms) \
+		M(5, tpot_mean_ms) M(6, tpot_p50_ms) M(7, tpot_p90_ms) M(8, tpot_p95_ms) M(9, tpot_p99_ms) \
+			M(10, itl_mean_ms) M(11, itl_p50_ms) M(12, itl_p95_ms) M(13, itl_p99_ms) M(14, e2e_mean_ms) \
+				M(15, e2e_p50_ms) M(16, e2e_p90_ms) M(17, e2e_p95_ms) M(18, e2e_p99_ms) M(19, requests_per_s) \
+					M(20, output_tokens_per_s) M(21, total_tokens_per_s) M(22, goodput_per_s) M(23, concurrency_mean) \
+						M(24, requests_completed) M(25, requests_failed) M(26, input_tokens) M(27, output_tokens) \
+							M(28, duration_s) M(29, gpu_memory_peak_bytes) M(30, host_memory_peak_bytes) M(31, energy_j) \
+								M(32, roofline_prefill) M(33, roofline_decode) M(34, roofline_prefill_measured) \
+									M(35, roofline_decode_measured) M(36, accuracy) M(37, noise_rel)
 
 typedef enum Metric
 {
 #define METRIC(number, name) METRIC_##name = number,
 	BENCHORCH_METRICS(METRIC)
 #undef METRIC
-	METRICS						/* how many there are */
+		METRICS					/* how many there are */
 } Metric;
 
 /* What an adapter made of a result. */

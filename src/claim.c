@@ -208,11 +208,12 @@ static Statement lock_lease = {
  * lane.
  */
 #define FITTING " FROM benchorch.lane_chunks c" \
-	" WHERE c.priority <= $1 AND c.framework_id = ANY ($2) AND c.gpus <= $3" \
-	" AND ($5 IS NULL OR c.model_version_id = $5)"
+				" WHERE c.priority <= $1 AND c.framework_id = ANY ($2) AND c.gpus <= $3" \
+				" AND ($5 IS NULL OR c.model_version_id = $5)"
 
 /* And what may be taken: not of a paused model; a chunk that is to avoid this worker is left to another live one. */
-#define TAKEABLE FITTING \
+#define TAKEABLE \
+	FITTING \
 	" AND (c.avoid_worker_id IS DISTINCT FROM $4 OR NOT EXISTS (" \
 	"  SELECT FROM benchorch.workers w JOIN benchorch.worker_leases l ON l.worker_id = w.id" \
 	"  WHERE w.id <> $4 AND w.state = 'active' AND l.expires_at > pg_catalog.clock_timestamp()" \
@@ -380,7 +381,7 @@ pop_lane_chunk(Claim *claim, const Slot *slot, int32 hardware, int32 *lane_id, i
 	int32	   *chunk_priorities;
 
 	if ((*lane_id ? run_fitting(&lane_chunk, claim, slot, *lane_id)
-		 : run_fitting(&best_chunk, claim, slot, hardware)) == 0)
+				  : run_fitting(&best_chunk, claim, slot, hardware)) == 0)
 		return -1;
 	chunk_id = benchorch_column_int64(0, 1);
 	*lane_id = benchorch_column_int32(0, 2);
@@ -392,10 +393,9 @@ pop_lane_chunk(Claim *claim, const Slot *slot, int32 hardware, int32 *lane_id, i
 	memcpy(ids, chunk_ids + start, sizeof(int64) * (next - start));
 	memcpy(priorities, chunk_priorities + start, sizeof(int32) * (next - start));
 	if (next == length)
-		benchorch_run(&delete_lane_chunk, (Datum[]) {Int64GetDatum(chunk_id)}, NULL);
+		benchorch_run(&delete_lane_chunk, (Datum[]){Int64GetDatum(chunk_id)}, NULL);
 	else
-		benchorch_run(&advance_lane_chunk, (Datum[]) {Int64GetDatum(chunk_id), Int32GetDatum(next + 1),
-					  Int32GetDatum(chunk_priorities[next])}, NULL);
+		benchorch_run(&advance_lane_chunk, (Datum[]){Int64GetDatum(chunk_id), Int32GetDatum(next + 1), Int32GetDatum(chunk_priorities[next])}, NULL);
 	return next - start;
 }
 
@@ -487,7 +487,7 @@ claim_with_worker(Claim *claim, Slot *slot)
 	int32		lane_id = claim_lane(claim, slot);
 
 	if (claim->taken > 0)
-		benchorch_run(&delete_finished_claims, (Datum[]) {UUIDPGetDatum(&claim->worker_id)}, NULL);
+		benchorch_run(&delete_finished_claims, (Datum[]){UUIDPGetDatum(&claim->worker_id)}, NULL);
 	values[0] = UUIDPGetDatum(&claim->worker_id);
 	values[1] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(claim->claimed_at, benchorch_lease * INT64CONST(1000)));
 	values[2] = TimestampTzGetDatum(claim->claimed_at);

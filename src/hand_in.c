@@ -350,7 +350,7 @@ benchorch_complete_many(PG_FUNCTION_ARGS)
 			refuse(item, ERRCODE_INVALID_PARAMETER_VALUE, "result must not be NULL");
 			continue;
 		}
-		item->raw = results[i];	/* the bytes of a text are a bytea */
+		item->raw = results[i]; /* the bytes of a text are a bytea */
 		json = TextDatumGetCString(results[i]);
 		json = pg_server_to_any(json, strlen(json), PG_UTF8);
 		item->parsed = benchorch_parse_output(json, strlen(json), &why);

@@ -32,19 +32,19 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#define MAX_DEPTH		500		/* of objects and arrays in one another */
-#define MAX_DIGITS		1000	/* of a number, in all */
-#define MAX_EXPONENT	1000
+#define MAX_DEPTH 500			/* of objects and arrays in one another */
+#define MAX_DIGITS 1000			/* of a number, in all */
+#define MAX_EXPONENT 1000
 
 /*
  * A jsonb's containers are limited to 256 MB, and to 2^23 members before the
  * array that jsonb_in collects them in becomes too large to allocate.  Every
  * value costs at most its length in text and this.
  */
-#define MAX_SIZE		0x0FFFFFFF
-#define VALUE_SIZE		32
+#define MAX_SIZE 0x0FFFFFFF
+#define VALUE_SIZE 32
 
-#define REPLACEMENT		"\xEF\xBF\xBD"	/* U+FFFD */
+#define REPLACEMENT "\xEF\xBF\xBD"	/* U+FFFD */
 
 typedef struct Scanner
 {

@@ -211,13 +211,13 @@ benchorch_populate_matrix(PG_FUNCTION_ARGS)
 	benchorch_run(&select_model, values, NULL);
 	values[3] = benchorch_column(0, 1, &isnull);
 	nulls[3] = isnull ? 'n' : ' ';
-	if (benchorch_run(&select_template, (Datum[]) {PG_GETARG_DATUM(2)}, NULL) == 0)
+	if (benchorch_run(&select_template, (Datum[]){PG_GETARG_DATUM(2)}, NULL) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("template \"%s\" does not exist", template),
 				 strcmp(template, "default") == 0
-				 ? errhint("Load the reference data first: SELECT benchorch.seed_reference_data();")
-				 : errhint("Create it first: benchorch.create_template().")));
+					 ? errhint("Load the reference data first: SELECT benchorch.seed_reference_data();")
+					 : errhint("Create it first: benchorch.create_template().")));
 	values[1] = Int32GetDatum(benchorch_column_int32(0, 1));
 	values[2] = benchorch_column(0, 2, &isnull);
 	if (benchorch_run(&unknown_names, values + 2, NULL) > 0)

@@ -188,7 +188,7 @@ benchorch_id_order(const int64 *ids, int n)
 	int		   *order = palloc(sizeof(int) * Max(n, 1));
 
 	for (int i = 0; i < n; i++)
-		positions[i] = (Position) {ids[i], i};
+		positions[i] = (Position){ids[i], i};
 	qsort(positions, n, sizeof(Position), by_id);
 	for (int i = 0; i < n; i++)
 		order[i] = positions[i].position;

@@ -284,18 +284,18 @@ benchorch_refeed(PG_FUNCTION_ARGS)
 /* Where the columns that the trigger reads stand in the table. */
 typedef struct Columns
 {
-	int			id,
-				model_version_id,
-				hardware_config_id,
-				framework_id,
-				batch_size,
-				sequence_length,
-				gpus,
-				priority,
-				status,
-				lane_id,
-				claim_id,
-				due_at;
+	int id,
+		model_version_id,
+		hardware_config_id,
+		framework_id,
+		batch_size,
+		sequence_length,
+		gpus,
+		priority,
+		status,
+		lane_id,
+		claim_id,
+		due_at;
 } Columns;
 
 static Columns

@@ -200,9 +200,9 @@ add_held(HeldList *list, int64 config_id, int64 claim_id, bool only_waiting, con
 	{
 		list->allocated = Max(64, list->allocated * 2);
 		list->items = list->items ? repalloc_huge(list->items, sizeof(Held) * list->allocated)
-			: palloc(sizeof(Held) * list->allocated);
+								  : palloc(sizeof(Held) * list->allocated);
 	}
-	list->items[list->n++] = (Held) {config_id, claim_id, only_waiting, message};
+	list->items[list->n++] = (Held){config_id, claim_id, only_waiting, message};
 }
 
 /* Adds the rows (claim_id, config_ids) of the last statement; *claims gets the claims. */

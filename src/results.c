@@ -143,8 +143,19 @@ benchorch_given_results(PG_FUNCTION_ARGS)
 	enum
 	{
 		/* after the metrics, as in the type */
-		GIVEN_CONFIG = METRICS, GIVEN_CLAIM, GIVEN_ACCEPTED, GIVEN_MODEL, GIVEN_WORKER, GIVEN_ADAPTER, GIVEN_METHOD,
-		GIVEN_FLAGS, GIVEN_PARSED, GIVEN_RAW, GIVEN_LOG, GIVEN_ENVIRONMENT, GIVEN_DETAILS,
+		GIVEN_CONFIG = METRICS,
+		GIVEN_CLAIM,
+		GIVEN_ACCEPTED,
+		GIVEN_MODEL,
+		GIVEN_WORKER,
+		GIVEN_ADAPTER,
+		GIVEN_METHOD,
+		GIVEN_FLAGS,
+		GIVEN_PARSED,
+		GIVEN_RAW,
+		GIVEN_LOG,
+		GIVEN_ENVIRONMENT,
+		GIVEN_DETAILS,
 		GIVEN_COLUMNS
 	};
 
@@ -195,7 +206,7 @@ benchorch_given_results(PG_FUNCTION_ARGS)
  * whose pair has one already are left without an answer.
  */
 static void
-store(HandIn *items, const int *order, int n, bool (*wanted) (const HandIn *), bool accepted)
+store(HandIn *items, const int *order, int n, bool (*wanted)(const HandIn *), bool accepted)
 {
 	GivenResults results = {.items = palloc(sizeof(HandIn *) * n), .accepted = accepted};
 	GivenResults *outer = given;

@@ -37,14 +37,11 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-
 /* What may follow what by a status update; claims and reopening have functions of their own. */
 static const bool may_follow[CONFIG_STATUSES][CONFIG_STATUSES] = {
 	[CONFIG_PENDING] = {[CONFIG_SKIPPED] = true, [CONFIG_CANCELLED] = true},
 	[CONFIG_RUNNING] = {
-		[CONFIG_PENDING] = true, [CONFIG_COMPLETED] = true, [CONFIG_FAILED] = true,
-		[CONFIG_SKIPPED] = true, [CONFIG_CANCELLED] = true
-	},
+		[CONFIG_PENDING] = true, [CONFIG_COMPLETED] = true, [CONFIG_FAILED] = true, [CONFIG_SKIPPED] = true, [CONFIG_CANCELLED] = true},
 };
 
 bool
@@ -113,7 +110,7 @@ static Statement delete_delayed = {
 void
 benchorch_forget_delay(int64 config_id)
 {
-	benchorch_run(&delete_delayed, (Datum[]) {Int64GetDatum(config_id)}, NULL);
+	benchorch_run(&delete_delayed, (Datum[]){Int64GetDatum(config_id)}, NULL);
 }
 
 /* A success ends a worker's row of failures (attempts.c). */
@@ -196,7 +193,7 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 
 	for (int i = 0; i < n; i++)
 	{
-		pairs[i] = (Pair) {.config_id = config_ids[i], .claim_id = claim_ids[i], .position = i};
+		pairs[i] = (Pair){.config_id = config_ids[i], .claim_id = claim_ids[i], .position = i};
 		done[i] = false;
 	}
 	/* in id order, each pair once: that is the order in which the rows are locked */
@@ -245,7 +242,7 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 	{
 		for (end = start + 1; end < unique && pairs[end].claim_id == pairs[start].claim_id; end++)
 			;
-		benchorch_run(&forget_failures, (Datum[]) {Int64GetDatum(pairs[start].claim_id)}, NULL);
+		benchorch_run(&forget_failures, (Datum[]){Int64GetDatum(pairs[start].claim_id)}, NULL);
 		benchorch_leave_claim(pairs[start].claim_id, end - start);
 	}
 	qsort(pairs, unique, sizeof(Pair), by_model);

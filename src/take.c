@@ -27,8 +27,7 @@ static Statement take_configs = {
 	" completed_at = NULL, run_started = false, attempt = c.attempt + 1, version = c.version + 1"
 	" FROM unnest($1, $2) AS hint (id, priority)"
 	" WHERE c.id = hint.id AND c.priority = hint.priority AND c.status = 'pending' AND ($5 IS NULL OR c.lane_id = $5)"
-	" AND c.due_at IS NULL"
-	TAKEN_COLUMNS,
+	" AND c.due_at IS NULL" TAKEN_COLUMNS,
 	.nargs = 5,
 	.types = {INT8ARRAYOID, INT4ARRAYOID, INT8OID, TIMESTAMPTZOID, INT4OID}
 };
@@ -40,8 +39,7 @@ static Statement take_free_configs = {
 	" FROM (SELECT b.id FROM unnest($1, $2) AS hint (id, priority) JOIN benchorch.benchmark_configs b ON b.id = hint.id"
 	"  WHERE b.priority = hint.priority AND b.status = 'pending' FOR NO KEY UPDATE OF b SKIP LOCKED) AS free"
 	" WHERE c.id = free.id AND c.status = 'pending' AND ($5 IS NULL OR c.lane_id = $5)"
-	" AND c.due_at IS NULL"
-	TAKEN_COLUMNS,
+	" AND c.due_at IS NULL" TAKEN_COLUMNS,
 	.nargs = 5,
 	.types = {INT8ARRAYOID, INT4ARRAYOID, INT8OID, TIMESTAMPTZOID, INT4OID}
 };
@@ -73,8 +71,20 @@ static Statement select_facts = {
 /* Columns of take_configs, from 1. */
 enum
 {
-	TAKEN_ID = 1, TAKEN_PRIORITY, TAKEN_WORK, TAKEN_ATTEMPT, TAKEN_MODEL, TAKEN_HARDWARE, TAKEN_FRAMEWORK,
-	TAKEN_WORKLOAD, TAKEN_BATCH_SIZE, TAKEN_LENGTH, TAKEN_GPUS, TAKEN_PARAMS, TAKEN_LANE, TAKEN_TEMPLATE
+	TAKEN_ID = 1,
+	TAKEN_PRIORITY,
+	TAKEN_WORK,
+	TAKEN_ATTEMPT,
+	TAKEN_MODEL,
+	TAKEN_HARDWARE,
+	TAKEN_FRAMEWORK,
+	TAKEN_WORKLOAD,
+	TAKEN_BATCH_SIZE,
+	TAKEN_LENGTH,
+	TAKEN_GPUS,
+	TAKEN_PARAMS,
+	TAKEN_LANE,
+	TAKEN_TEMPLATE
 };
 
 /* A config that was taken, as it is sorted for the result. */
@@ -136,7 +146,7 @@ static void
 read_facts(const Taken *taken, Facts *facts)
 {
 	Datum		values[3] = {Int32GetDatum(taken->lane_id), Int32GetDatum(taken->template_id),
-	taken->workload ? CStringGetTextDatum(taken->workload) : (Datum) 0};
+					   taken->workload ? CStringGetTextDatum(taken->workload) : (Datum) 0};
 	bool		isnull;
 	Datum		share;
 

@@ -52,13 +52,13 @@ benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, i
 	switch (to)
 	{
 		case CONFIG_COMPLETED:
-			{
-				bool		done;
+		{
+			bool		done;
 
-				benchorch_complete_configs(&config_id, &config.claim_id, 1, &done);
-				Assert(done);
-				break;
-			}
+			benchorch_complete_configs(&config_id, &config.claim_id, 1, &done);
+			Assert(done);
+			break;
+		}
 		case CONFIG_FAILED:
 			if (outcome == OUTCOME_NONE)
 				outcome = benchorch_outcome_from_message(message);

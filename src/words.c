@@ -80,7 +80,7 @@ benchorch_outcome_from_message(const char *message)
 	{
 		const char *words;
 		Outcome		outcome;
-	}			known[] = {
+	} known[] = {
 		{"CUDA out of memory", OUTCOME_GPU_OOM},
 		{"OOM killed", OUTCOME_HOST_OOM},
 	};
@@ -119,7 +119,6 @@ benchorch_bad_transition(int64 config_id, ConfigStatus from, ConfigStatus to)
 			(errcode(ERRCODE_BENCHORCH_BAD_TRANSITION),
 			 errmsg("config " INT64_FORMAT " is %s and cannot become %s",
 					config_id, status_names[from], status_names[to]),
-			 to == CONFIG_RUNNING ? errhint("Only benchorch.claim_batch() makes configs running.") :
-			 from == CONFIG_PENDING ? errhint("Claim it first: benchorch.claim_batch().") :
-			 errhint("benchorch.retry_failed() opens failed, skipped and cancelled configs again.")));
+			 to == CONFIG_RUNNING ? errhint("Only benchorch.claim_batch() makes configs running.") : from == CONFIG_PENDING ? errhint("Claim it first: benchorch.claim_batch().")
+																															: errhint("benchorch.retry_failed() opens failed, skipped and cancelled configs again.")));
 }

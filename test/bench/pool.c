@@ -53,25 +53,23 @@ typedef struct Rule
 } Rule;
 
 static const Rule rules[] = {
-	{
-		/* as in worker/agent/calls.c */
-		.name = "benchorch",
-		.claim = "SELECT c.config_id, c.claim_id, c.protocol,"
-		" COALESCE(c.model_source, c.model_name) AS model, c.model_name, c.architecture,"
-		" c.hardware_name AS hardware, c.framework_name AS framework, c.workload_type AS workload,"
-		" c.batch_size, c.sequence_length, c.input_tokens, c.output_tokens, c.gpus,"
-		" pg_catalog.array_to_string(c.command, E'\\x1f', '') AS command,"
-		" (SELECT pg_catalog.string_agg(e.key || E'\\x1e' || e.value, E'\\x1f')"
-		"  FROM benchorch.frameworks AS f, pg_catalog.jsonb_each_text(f.env) AS e WHERE f.id = c.framework_id) AS env,"
-		" (SELECT pg_catalog.string_agg(p.key || E'\\x1e' || p.value, E'\\x1f')"
-		"  FROM pg_catalog.jsonb_each_text(c.params) AS p) AS params,"
-		" pg_catalog.to_jsonb(c) AS json,"
-		" pg_catalog.date_part('epoch', c.deadline) AS deadline"
-		" FROM " UNFLUSHED "benchorch.claim_batch($1::int, 1000, $2::uuid, $3::uuid) AS c",
-		.start = "SELECT FROM " UNFLUSHED "benchorch.start($1::bigint, $2::bigint) AS started",
-		.hand_in = "SELECT accepted::int FROM benchorch.hand_in($1::bigint, $2::bigint, 'ok', pg_catalog.convert_to($3, 'UTF8'))",
-		.prefetches = true
-	},
+	{/* as in worker/agent/calls.c */
+	 .name = "benchorch",
+	 .claim = "SELECT c.config_id, c.claim_id, c.protocol,"
+			  " COALESCE(c.model_source, c.model_name) AS model, c.model_name, c.architecture,"
+			  " c.hardware_name AS hardware, c.framework_name AS framework, c.workload_type AS workload,"
+			  " c.batch_size, c.sequence_length, c.input_tokens, c.output_tokens, c.gpus,"
+			  " pg_catalog.array_to_string(c.command, E'\\x1f', '') AS command,"
+			  " (SELECT pg_catalog.string_agg(e.key || E'\\x1e' || e.value, E'\\x1f')"
+			  "  FROM benchorch.frameworks AS f, pg_catalog.jsonb_each_text(f.env) AS e WHERE f.id = c.framework_id) AS env,"
+			  " (SELECT pg_catalog.string_agg(p.key || E'\\x1e' || p.value, E'\\x1f')"
+			  "  FROM pg_catalog.jsonb_each_text(c.params) AS p) AS params,"
+			  " pg_catalog.to_jsonb(c) AS json,"
+			  " pg_catalog.date_part('epoch', c.deadline) AS deadline"
+			  " FROM " UNFLUSHED "benchorch.claim_batch($1::int, 1000, $2::uuid, $3::uuid) AS c",
+	 .start = "SELECT FROM " UNFLUSHED "benchorch.start($1::bigint, $2::bigint) AS started",
+	 .hand_in = "SELECT accepted::int FROM benchorch.hand_in($1::bigint, $2::bigint, 'ok', pg_catalog.convert_to($3, 'UTF8'))",
+	 .prefetches = true},
 	{
 		.name = "replaced",
 		.claim = "UPDATE makespan.replaced SET status = 'running', started_at = pg_catalog.now() WHERE id IN"
@@ -81,8 +79,7 @@ static const Rule rules[] = {
 		.hand_in = "WITH result AS (INSERT INTO makespan.results VALUES ($1::bigint, $3::jsonb))"
 		" UPDATE makespan.replaced SET status = 'completed', completed_at = pg_catalog.now()"
 		" WHERE id = $1::bigint AND $2::text IS NOT NULL AND status = 'running' RETURNING 1",
-	}
-};
+	}};
 
 static const char output[] =
 	"{\"backend\": \"vllm\", \"num_prompts\": 32, \"completed\": 32, \"duration\": 12.5, \"total_input_tokens\": 24576,"
@@ -552,7 +549,7 @@ step(struct pollfd *polls)
 	{
 		bool		waits = workers[i].call != CALL_NONE;
 
-		polls[i] = (struct pollfd) {.fd = waits ? PQsocket(workers[i].connection) : -1, .events = POLLIN};
+		polls[i] = (struct pollfd){.fd = waits ? PQsocket(workers[i].connection) : -1, .events = POLLIN};
 		/* an answer comes before what the timer asks for: a connection does one thing at a time */
 		if (workers[i].timer > 0 && !waits)
 			until = fmin(until, workers[i].timer);
@@ -678,11 +675,10 @@ report(double begin, double end, const Usage *before, const Usage *after)
 static void
 check(PGconn *control)
 {
-	char	   *wrong = ask(control, strcmp(rule->name, "benchorch") == 0
-							? "SELECT pg_catalog.concat_ws(' ', i) FROM benchorch.check_invariants() AS i"
-							" UNION ALL SELECT 'config ' || id || ' is ' || status FROM makespan.configs"
-							" JOIN benchorch.benchmark_configs USING (id) WHERE status <> 'completed'"
-							: "SELECT 'config ' || id || ' is ' || status FROM makespan.replaced WHERE status <> 'completed'");
+	char	   *wrong = ask(control, strcmp(rule->name, "benchorch") == 0 ? "SELECT pg_catalog.concat_ws(' ', i) FROM benchorch.check_invariants() AS i"
+																	  " UNION ALL SELECT 'config ' || id || ' is ' || status FROM makespan.configs"
+																	  " JOIN benchorch.benchmark_configs USING (id) WHERE status <> 'completed'"
+																	: "SELECT 'config ' || id || ' is ' || status FROM makespan.replaced WHERE status <> 'completed'");
 
 	if (*wrong != '\0')
 		die("%s", wrong);

@@ -25,10 +25,10 @@
 static int	tests = 0;
 static int	failures = 0;
 
-static void ok(bool condition, const char *format,...) __attribute__((format(printf, 2, 3)));
+static void ok(bool condition, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void
-ok(bool condition, const char *format,...)
+ok(bool condition, const char *format, ...)
 {
 	va_list		args;
 
@@ -57,7 +57,8 @@ test_statistics(void)
 
 	/* select percentile_cont(array[0.5, 0.9, 0.95, 0.99]) ... over 10, 20, 30, 40 */
 	ok(near(s.mean, 25, 1e-12) && near(s.p50, 25, 1e-12) && near(s.p90, 37, 1e-12) &&
-	   near(s.p95, 38.5, 1e-12) && near(s.p99, 39.7, 1e-12), "percentiles are linear");
+		   near(s.p95, 38.5, 1e-12) && near(s.p99, 39.7, 1e-12),
+	   "percentiles are linear");
 	/* the same with every value three times: 10 10 10 20 20 20 30 30 30 40 40 40 */
 	s = statistics_summary(four, 4, 3);
 	ok(near(s.mean, 25, 1e-12) && near(s.p50, 25, 1e-12) && near(s.p90, 40, 1e-12),
@@ -75,8 +76,7 @@ static void
 test_roofline(void)
 {
 	struct architecture llama = {
-		.n_layers = 32,.hidden_size = 4096,.n_heads = 32,.n_kv_heads = 8,.head_dim = 128,
-		.ffn_dim = 14336,.vocab_size = 128256
+		.n_layers = 32, .hidden_size = 4096, .n_heads = 32, .n_kv_heads = 8, .head_dim = 128, .ffn_dim = 14336, .vocab_size = 128256
 	};
 	struct workload workload = {PRECISION_BF16, 1, 1024, 128, 1};
 	struct ceilings h100 = {3350e9, 989e12};
@@ -125,12 +125,19 @@ test_counts(void)
 #define NUMBER(i) atof(csv_field(line, i, text, sizeof(text)))
 #define FLAG(i) (strcmp(csv_field(line, i, text, sizeof(text)), "True") == 0)
 		struct architecture a = {
-			.n_layers = (int64_t) NUMBER(1),.hidden_size = (int64_t) NUMBER(2),
-			.n_heads = (int64_t) NUMBER(3),.n_kv_heads = (int64_t) NUMBER(4),
-			.head_dim = (int64_t) NUMBER(5),.ffn_dim = (int64_t) NUMBER(6),
-			.vocab_size = (int64_t) NUMBER(7),.n_experts = (int64_t) NUMBER(9),
-			.experts_per_token = (int64_t) NUMBER(10),.moe_ffn_dim = (int64_t) NUMBER(11),
-			.tied_embeddings = FLAG(8),.qkv_bias = FLAG(12),.qk_norm = FLAG(13),
+			.n_layers = (int64_t) NUMBER(1),
+			.hidden_size = (int64_t) NUMBER(2),
+			.n_heads = (int64_t) NUMBER(3),
+			.n_kv_heads = (int64_t) NUMBER(4),
+			.head_dim = (int64_t) NUMBER(5),
+			.ffn_dim = (int64_t) NUMBER(6),
+			.vocab_size = (int64_t) NUMBER(7),
+			.n_experts = (int64_t) NUMBER(9),
+			.experts_per_token = (int64_t) NUMBER(10),
+			.moe_ffn_dim = (int64_t) NUMBER(11),
+			.tied_embeddings = FLAG(8),
+			.qkv_bias = FLAG(12),
+			.qk_norm = FLAG(13),
 		};
 		double		parameters = NUMBER(14);
 		double		matmul = NUMBER(16);
@@ -142,7 +149,7 @@ test_counts(void)
 		if (strncmp(text, "Gemma-2", 7) == 0)
 			unstated = 2.0 * (double) (a.n_layers * a.hidden_size);
 		ok(model_parameters(&a) + unstated == parameters && model_matmul_parameters(&a) == matmul &&
-		   model_kv_bytes_per_token(&a, PRECISION_BF16) == kv,
+			   model_kv_bytes_per_token(&a, PRECISION_BF16) == kv,
 		   "%s: %.0f parameters, %.0f in products, %.0f bytes of KV cache a token", text,
 		   model_parameters(&a), model_matmul_parameters(&a), model_kv_bytes_per_token(&a, PRECISION_BF16));
 	}
@@ -301,11 +308,11 @@ reference_token(struct reference *ref, int request, int position, int token)
 {
 	const struct architecture *a = &ref->a;
 	int64_t		H = a->hidden_size,
-				d = a->head_dim,
-				heads = a->n_heads,
-				kv = a->n_kv_heads,
-				F = a->ffn_dim,
-				width = (heads + 2 * kv) * d;
+			d = a->head_dim,
+			heads = a->n_heads,
+			kv = a->n_kv_heads,
+			F = a->ffn_dim,
+			width = (heads + 2 * kv) * d;
 	int64_t		capacity = ref->workload.input_tokens + ref->workload.output_tokens;
 	double	   *x = malloc(sizeof(double) * (size_t) (3 * H + width + heads * d + 3 * F + capacity));
 	double	   *n = x + H;
@@ -393,14 +400,14 @@ struct shape
 	.n_layers = L, .hidden_size = H, .n_heads = h, .n_kv_heads = k, .head_dim = d, .ffn_dim = F, .vocab_size = V
 
 static const struct shape shapes[] = {
-	{"one token, one head, tied", {SHAPE(1, 32, 1, 1, 32, 64, 64),.tied_embeddings = true}, 1, 1, 1},
+	{"one token, one head, tied", {SHAPE(1, 32, 1, 1, 32, 64, 64), .tied_embeddings = true}, 1, 1, 1},
 	{"one token, odd sizes", {SHAPE(2, 37, 3, 3, 10, 29, 101)}, 3, 1, 2},
 	{"groups of 1, batch 3", {SHAPE(2, 48, 4, 4, 12, 56, 97)}, 3, 17, 2},
 	{"groups of 2, odd sizes", {SHAPE(3, 45, 6, 3, 14, 51, 77)}, 1, 19, 3},
-	{"groups of 8, one kv head, tied", {SHAPE(2, 52, 8, 1, 6, 70, 90),.tied_embeddings = true}, 8, 18, 2},
-	{"bias", {SHAPE(2, 40, 4, 2, 10, 33, 65),.qkv_bias = true}, 3, 21, 2},
-	{"norm of q and k", {SHAPE(2, 40, 4, 2, 34, 33, 65),.qk_norm = true,.tied_embeddings = true}, 2, 21, 2},
-	{"bias and norm, several query blocks", {SHAPE(2, 36, 6, 2, 20, 44, 83),.qkv_bias = true,.qk_norm = true}, 2, 150, 2},
+	{"groups of 8, one kv head, tied", {SHAPE(2, 52, 8, 1, 6, 70, 90), .tied_embeddings = true}, 8, 18, 2},
+	{"bias", {SHAPE(2, 40, 4, 2, 10, 33, 65), .qkv_bias = true}, 3, 21, 2},
+	{"norm of q and k", {SHAPE(2, 40, 4, 2, 34, 33, 65), .qk_norm = true, .tied_embeddings = true}, 2, 21, 2},
+	{"bias and norm, several query blocks", {SHAPE(2, 36, 6, 2, 20, 44, 83), .qkv_bias = true, .qk_norm = true}, 2, 150, 2},
 	{"batch 8", {SHAPE(2, 67, 5, 1, 18, 131, 203)}, 8, 20, 1},
 	{"batch 7", {SHAPE(2, 64, 4, 2, 16, 96, 130)}, 7, 5, 2},
 	{"batch 21, beyond our own product", {SHAPE(1, 33, 2, 1, 22, 35, 61)}, 21, 3, 2},
@@ -417,8 +424,13 @@ static const struct
 {
 	const char *kernels;
 	bool		library;
-}			runs[RUNS] = {
-	{"avx512", true}, {"avx512", false}, {"avx2", true}, {"avx2", false}, {"plain", true}, {"plain", false},
+} runs[RUNS] = {
+	{"avx512", true},
+	{"avx512", false},
+	{"avx2", true},
+	{"avx2", false},
+	{"plain", true},
+	{"plain", false},
 };
 
 static int32_t

@@ -22,7 +22,7 @@ out_of_memory(void)
 void *
 xcalloc(size_t n, size_t size)
 {
-	void *memory = calloc(n ? n : 1, size);
+	void	   *memory = calloc(n ? n : 1, size);
 
 	if (memory == NULL)
 		out_of_memory();
@@ -32,7 +32,7 @@ xcalloc(size_t n, size_t size)
 char *
 xstrdup(const char *text)
 {
-	char *copy = strdup(text);
+	char	   *copy = strdup(text);
 
 	if (copy == NULL)
 		out_of_memory();
@@ -42,9 +42,9 @@ xstrdup(const char *text)
 char *
 xprintf(const char *format, ...)
 {
-	va_list args;
-	char *text;
-	int len;
+	va_list		args;
+	char	   *text;
+	int			len;
 
 	va_start(args, format);
 	len = vasprintf(&text, format, args);
@@ -58,8 +58,8 @@ xprintf(const char *format, ...)
 static void
 reserve(Buffer *buffer, size_t len)
 {
-	size_t need = buffer->len + len + 1;
-	size_t size = buffer->size ? buffer->size : 128;
+	size_t		need = buffer->len + len + 1;
+	size_t		size = buffer->size ? buffer->size : 128;
 
 	if (need <= buffer->size)
 		return;
@@ -90,8 +90,8 @@ buffer_puts(Buffer *buffer, const char *text)
 void
 buffer_printf(Buffer *buffer, const char *format, ...)
 {
-	va_list args;
-	int len;
+	va_list		args;
+	int			len;
 
 	va_start(args, format);
 	len = vsnprintf(NULL, 0, format, args);
@@ -161,16 +161,16 @@ utf8_length(const unsigned char *text)
 	static const struct
 	{
 		unsigned char mask, bits;
-		unsigned least;
+		unsigned	least;
 	} forms[] = {{0xE0, 0xC0, 0x80}, {0xF0, 0xE0, 0x800}, {0xF8, 0xF0, 0x10000}};
 
 	for (size_t i = 0; i < 3; i++)
 	{
-		unsigned code;
+		unsigned	code;
 
 		if ((text[0] & forms[i].mask) != forms[i].bits)
 			continue;
-		code = text[0] & (unsigned char)~forms[i].mask;
+		code = text[0] & (unsigned char) ~forms[i].mask;
 		for (size_t j = 1; j <= i + 1; j++)
 		{
 			if ((text[j] & 0xC0) != 0x80)
@@ -187,7 +187,7 @@ utf8_length(const unsigned char *text)
 void
 json_string(Buffer *buffer, const char *key, const char *value)
 {
-	const unsigned char *c = (const unsigned char *)value;
+	const unsigned char *c = (const unsigned char *) value;
 
 	if (value == NULL)
 	{
@@ -198,7 +198,7 @@ json_string(Buffer *buffer, const char *key, const char *value)
 	buffer_puts(buffer, "\"");
 	while (*c != '\0')
 	{
-		size_t len = 1;
+		size_t		len = 1;
 
 		if (*c == '"' || *c == '\\')
 			buffer_printf(buffer, "\\%c", *c);
@@ -226,7 +226,7 @@ void
 json_int(Buffer *buffer, const char *key, int64_t value)
 {
 	json_key(buffer, key);
-	buffer_printf(buffer, "%lld", (long long)value);
+	buffer_printf(buffer, "%lld", (long long) value);
 }
 
 void

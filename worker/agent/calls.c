@@ -46,7 +46,7 @@ call_register(const char *name, const char *hardware, const char *frameworks, co
 static const char *
 column(const PGresult *rows, int row, const char *name)
 {
-	int number = PQfnumber(rows, name);
+	int			number = PQfnumber(rows, name);
 
 	return number < 0 || PQgetisnull(rows, row, number) ? NULL : PQgetvalue(rows, row, number);
 }
@@ -67,7 +67,7 @@ call_claim(int batch_size, const char *priority_threshold, const char *worker_id
 		" pg_catalog.to_jsonb(c) AS json,"
 		" pg_catalog.date_part('epoch', c.deadline) AS deadline"
 		" FROM " UNFLUSHED "benchorch.claim_batch($1, COALESCE($2::int, 1000), $3, $4) AS c";
-	char *size = xprintf("%d", batch_size);
+	char	   *size = xprintf("%d", batch_size);
 	const DatabaseParam params[] = {TEXT_PARAM(size), TEXT_PARAM(priority_threshold), TEXT_PARAM(worker_id),
 									TEXT_PARAM(model)};
 	DatabaseStatus status = database_query(sql, 4, params, &batch->rows);
@@ -116,7 +116,7 @@ DatabaseStatus
 call_start(const Config *config)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(config->config_id), TEXT_PARAM(config->claim_id)};
-	PGresult *result;
+	PGresult   *result;
 	DatabaseStatus status =
 		database_query("SELECT FROM " UNFLUSHED "benchorch.start($1, $2) AS started", 2, params, &result);
 
@@ -129,9 +129,9 @@ call_hand_in(const Config *config, const char *outcome, const char *output, size
 			 size_t log_len, const char *details, Receipt *receipt)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(config->config_id), TEXT_PARAM(config->claim_id),
-									TEXT_PARAM(outcome),		   BYTES_PARAM(output ? output : "", output_len),
-									BYTES_PARAM(log, log_len),	   TEXT_PARAM(details)};
-	PGresult *result;
+									TEXT_PARAM(outcome), BYTES_PARAM(output ? output : "", output_len),
+									BYTES_PARAM(log, log_len), TEXT_PARAM(details)};
+	PGresult   *result;
 	DatabaseStatus status = database_query(
 		"SELECT accepted, status FROM benchorch.hand_in($1, $2, $3, $4, $5, $6::jsonb)", 6, params, &result);
 
@@ -148,7 +148,7 @@ call_hand_in(const Config *config, const char *outcome, const char *output, size
 DatabaseStatus
 call_heartbeat(const char *worker_id, const char *running, const char *log_tail, size_t log_tail_len, PGresult **result)
 {
-	char *array = running ? xprintf("{%s}", running) : xstrdup("{}");
+	char	   *array = running ? xprintf("{%s}", running) : xstrdup("{}");
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id), TEXT_PARAM(array), BYTES_PARAM(log_tail, log_tail_len)};
 	DatabaseStatus status = database_query("SELECT h.config_id, h.claim_id, h.verdict"
 										   " FROM " UNFLUSHED "benchorch.heartbeat($1, $2, $3) AS h",
@@ -162,7 +162,7 @@ DatabaseStatus
 call_release_waiting(const char *worker_id)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id)};
-	PGresult *result;
+	PGresult   *result;
 	DatabaseStatus status = database_query("SELECT benchorch.release_waiting($1)", 1, params, &result);
 
 	PQclear(result);
@@ -173,7 +173,7 @@ DatabaseStatus
 call_release(const char *worker_id, const char *outcome)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id), TEXT_PARAM(outcome)};
-	PGresult *result;
+	PGresult   *result;
 	DatabaseStatus status = database_query("SELECT benchorch.release($1, $2)", 2, params, &result);
 
 	PQclear(result);
@@ -184,7 +184,7 @@ DatabaseStatus
 call_left(const char *worker_id, const char *model, const char *priority_threshold, long long *left)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id), TEXT_PARAM(model), TEXT_PARAM(priority_threshold)};
-	PGresult *result;
+	PGresult   *result;
 	DatabaseStatus status =
 		database_query("SELECT benchorch.left_for($1, $2, COALESCE($3::int, 1000))", 3, params, &result);
 
@@ -197,7 +197,7 @@ DatabaseStatus
 call_explain_empty(const char *worker_id, const char *model, const char *priority_threshold, Buffer *why)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id), TEXT_PARAM(model), TEXT_PARAM(priority_threshold)};
-	PGresult *result;
+	PGresult   *result;
 	DatabaseStatus status =
 		database_query("SELECT benchorch.explain_empty($1, $2, COALESCE($3::int, 1000))", 3, params, &result);
 

@@ -21,9 +21,9 @@ extern DatabaseStatus call_register(const char *name, const char *hardware, cons
 /* A batch: the rows, and one Config a row that points into them. */
 typedef struct Batch
 {
-	PGresult *rows;
-	int count;
-	Config *configs;
+	PGresult   *rows;
+	int			count;
+	Config	   *configs;
 } Batch;
 
 /* model and priority_threshold may be NULL.  batch must be empty; batch_free empties it. */
@@ -36,8 +36,8 @@ extern DatabaseStatus call_start(const Config *config);
 /* What became of a config that was handed in. */
 typedef struct Receipt
 {
-	bool accepted;
-	char status[16];
+	bool		accepted;
+	char		status[16];
 } Receipt;
 
 /* output.data NULL: there was none. */
@@ -60,4 +60,4 @@ extern DatabaseStatus call_left(const char *worker_id, const char *model, const 
 extern DatabaseStatus call_explain_empty(const char *worker_id, const char *model, const char *priority_threshold,
 										 Buffer *why);
 
-#endif /* AGENT_CALLS_H */
+#endif							/* AGENT_CALLS_H */

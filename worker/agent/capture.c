@@ -17,7 +17,7 @@ capture_append(Capture *capture, const void *bytes, size_t len)
 
 	if (capture->total < CAPTURE_HEAD)
 	{
-		size_t n = CAPTURE_HEAD - capture->total;
+		size_t		n = CAPTURE_HEAD - capture->total;
 
 		n = n < len ? n : len;
 		memcpy(capture->head + capture->total, from, n);
@@ -33,8 +33,8 @@ capture_append(Capture *capture, const void *bytes, size_t len)
 	}
 	while (len > 0)
 	{
-		size_t at = (capture->total - CAPTURE_HEAD) % CAPTURE_TAIL;
-		size_t n = CAPTURE_TAIL - at < len ? CAPTURE_TAIL - at : len;
+		size_t		at = (capture->total - CAPTURE_HEAD) % CAPTURE_TAIL;
+		size_t		n = CAPTURE_TAIL - at < len ? CAPTURE_TAIL - at : len;
 
 		memcpy(capture->tail + at, from, n);
 		capture->total += n;
@@ -47,8 +47,8 @@ capture_append(Capture *capture, const void *bytes, size_t len)
 static void
 append_tail(const Capture *capture, size_t len, Buffer *out)
 {
-	size_t at = (capture->total - CAPTURE_HEAD - len) % CAPTURE_TAIL;
-	size_t n = CAPTURE_TAIL - at < len ? CAPTURE_TAIL - at : len;
+	size_t		at = (capture->total - CAPTURE_HEAD - len) % CAPTURE_TAIL;
+	size_t		n = CAPTURE_TAIL - at < len ? CAPTURE_TAIL - at : len;
 
 	buffer_append(out, capture->tail + at, n);
 	buffer_append(out, capture->tail, len - n);
@@ -58,9 +58,9 @@ append_tail(const Capture *capture, size_t len, Buffer *out)
 static size_t
 cut_first_line(Buffer *out, size_t from)
 {
-	char *start = out->data + from;
-	char *end = memchr(start, '\n', out->len - from);
-	size_t cut = end ? (size_t)(end - start) + 1 : 0;
+	char	   *start = out->data + from;
+	char	   *end = memchr(start, '\n', out->len - from);
+	size_t		cut = end ? (size_t) (end - start) + 1 : 0;
 
 	memmove(start, start + cut, out->len - from - cut);
 	out->len -= cut;
@@ -71,9 +71,9 @@ cut_first_line(Buffer *out, size_t from)
 uint64_t
 capture_render(const Capture *capture, Buffer *out)
 {
-	uint64_t dropped;
-	size_t head_end = CAPTURE_HEAD;
-	Buffer tail = {0};
+	uint64_t	dropped;
+	size_t		head_end = CAPTURE_HEAD;
+	Buffer		tail = {0};
 
 	if (capture->total <= CAPTURE_HEAD)
 	{
@@ -91,7 +91,7 @@ capture_render(const Capture *capture, Buffer *out)
 	while (head_end > 0 && capture->head[head_end - 1] != '\n')
 		head_end--;
 	if (head_end == 0)
-		head_end = CAPTURE_HEAD; /* one endless line: cut it anywhere */
+		head_end = CAPTURE_HEAD;	/* one endless line: cut it anywhere */
 	dropped += CAPTURE_HEAD - head_end;
 	append_tail(capture, CAPTURE_TAIL, &tail);
 	dropped += cut_first_line(&tail, 0);
@@ -99,7 +99,7 @@ capture_render(const Capture *capture, Buffer *out)
 	buffer_append(out, capture->head, head_end);
 	if (capture->head[head_end - 1] != '\n')
 		buffer_puts(out, "\n");
-	buffer_printf(out, "[... %llu bytes dropped ...]\n", (unsigned long long)dropped);
+	buffer_printf(out, "[... %llu bytes dropped ...]\n", (unsigned long long) dropped);
 	buffer_append(out, tail.data, tail.len);
 	buffer_free(&tail);
 	return dropped;
@@ -108,12 +108,12 @@ capture_render(const Capture *capture, Buffer *out)
 void
 capture_recent(const Capture *capture, size_t max, Buffer *out)
 {
-	size_t from = out->len;
-	size_t in_tail;
+	size_t		from = out->len;
+	size_t		in_tail;
 
 	if (capture->total <= CAPTURE_HEAD)
 	{
-		size_t n = capture->total < max ? capture->total : max;
+		size_t		n = capture->total < max ? capture->total : max;
 
 		buffer_append(out, capture->head + capture->total - n, n);
 		if (n < capture->total)

@@ -12,9 +12,9 @@
 /* Zero-initialise it. */
 typedef struct Capture
 {
-	uint64_t total; /* bytes seen */
-	char head[CAPTURE_HEAD];
-	char tail[CAPTURE_TAIL]; /* a ring: what follows the head */
+	uint64_t	total;			/* bytes seen */
+	char		head[CAPTURE_HEAD];
+	char		tail[CAPTURE_TAIL]; /* a ring: what follows the head */
 } Capture;
 
 extern void capture_append(Capture *capture, const void *bytes, size_t len);
@@ -28,4 +28,4 @@ extern uint64_t capture_render(const Capture *capture, Buffer *out);
 /* Appends the last bytes, max at most, from a line's beginning where there is one. */
 extern void capture_recent(const Capture *capture, size_t max, Buffer *out);
 
-#endif /* AGENT_CAPTURE_H */
+#endif							/* AGENT_CAPTURE_H */

@@ -15,10 +15,10 @@ typedef struct Config
 	const char *config_id;
 	const char *claim_id;
 	const char *protocol;
-	const char *model; /* source, else name */
+	const char *model;			/* source, else name */
 	const char *model_name;
-	const char *architecture; /* JSON */
-	const char *hardware;	  /* NULL: any */
+	const char *architecture;	/* JSON */
+	const char *hardware;		/* NULL: any */
 	const char *framework;
 	const char *workload;
 	const char *batch_size;
@@ -26,12 +26,12 @@ typedef struct Config
 	const char *input_tokens;
 	const char *output_tokens;
 	const char *gpus;
-	const char *command; /* list */
-	const char *env;	 /* list of names and values */
-	const char *params;	 /* list of names and values */
-	const char *json;	 /* all of it */
-	double deadline;	 /* seconds */
-	bool dropped;		 /* the claim no longer holds: do not run it, do not hand in */
+	const char *command;		/* list */
+	const char *env;			/* list of names and values */
+	const char *params;			/* list of names and values */
+	const char *json;			/* all of it */
+	double		deadline;		/* seconds */
+	bool		dropped;		/* the claim no longer holds: do not run it, do not hand in */
 } Config;
 
-#endif /* AGENT_CONFIG_H */
+#endif							/* AGENT_CONFIG_H */

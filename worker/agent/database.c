@@ -23,14 +23,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECT_SECONDS 30.0 /* for one try, all hosts of the connection string */
+#define CONNECT_SECONDS 30.0	/* for one try, all hosts of the connection string */
 #define ANSWER_SECONDS 60.0
-#define SECONDS_PER_MEGABYTE 1.0 /* more for what is sent */
+#define SECONDS_PER_MEGABYTE 1.0	/* more for what is sent */
 #define PAUSE_FIRST 0.5
 #define PAUSE_LAST 30.0
 
 static PGconn *connection;
-static int watched = -1; /* its socket in the event loop */
+static int	watched = -1;		/* its socket in the event loop */
 static const char *conninfo;
 static const char *application;
 static double limit = EVENTS_NEVER;
@@ -74,7 +74,7 @@ database_set_limit(double new_limit)
 static bool
 wait_for_socket(short wanted, double until)
 {
-	int fd = PQsocket(connection);
+	int			fd = PQsocket(connection);
 
 	if (watched >= 0 && watched != fd)
 		events_unwatch(watched);
@@ -88,7 +88,7 @@ wait_for_socket(short wanted, double until)
 static void
 pause_before_retry(double *pause)
 {
-	double until = events_now() + *pause * (0.5 + 0.5 * drand48());
+	double		until = events_now() + *pause * (0.5 + 0.5 * drand48());
 
 	while (events_now() < fmin(until, limit))
 		events_wait(fmin(until, limit));
@@ -98,7 +98,7 @@ pause_before_retry(double *pause)
 static void
 keep_error(const char *state, const char *text)
 {
-	size_t len = strlen(text);
+	size_t		len = strlen(text);
 
 	while (len > 0 && text[len - 1] == '\n')
 		len--;
@@ -112,7 +112,7 @@ log_notice(void *context, const PGresult *notice)
 {
 	const char *text = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
 
-	(void)context;
+	(void) context;
 	log_message(LOG_INFO, "notice", "%s", text ? text : PQresultErrorMessage(notice));
 }
 
@@ -148,7 +148,7 @@ database_begin_beside(const char *application_name)
 static bool
 try_to_connect(void)
 {
-	double until = events_now() + CONNECT_SECONDS;
+	double		until = events_now() + CONNECT_SECONDS;
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 
 	connection = begin_connection(application, NULL, NULL, NULL);
@@ -180,8 +180,8 @@ try_to_connect(void)
 bool
 database_connect(void)
 {
-	double pause = PAUSE_FIRST;
-	bool told = false;
+	double		pause = PAUSE_FIRST;
+	bool		told = false;
 
 	while (connection == NULL)
 	{
@@ -204,17 +204,17 @@ static PGresult *
 try_query(const char *sql, int nparams, const DatabaseParam *params)
 {
 	const char *values[8];
-	int lengths[8], formats[8];
-	size_t total = 0;
-	double until;
-	int unsent = 1;
-	PGresult *result = NULL, *next;
-	bool ok;
+	int			lengths[8], formats[8];
+	size_t		total = 0;
+	double		until;
+	int			unsent = 1;
+	PGresult   *result = NULL, *next;
+	bool		ok;
 
 	for (int i = 0; i < nparams; i++)
 	{
 		values[i] = params[i].bytes;
-		lengths[i] = (int)params[i].len;
+		lengths[i] = (int) params[i].len;
 		formats[i] = params[i].binary;
 		total += params[i].len;
 	}
@@ -261,7 +261,7 @@ describe_error(const PGresult *result, Buffer *text)
 {
 	static const struct
 	{
-		int field;
+		int			field;
 		const char *before;
 	} parts[] = {{PG_DIAG_MESSAGE_PRIMARY, ""}, {PG_DIAG_MESSAGE_DETAIL, "; "}, {PG_DIAG_MESSAGE_HINT, "; "}};
 
@@ -279,8 +279,8 @@ static bool
 passing(const char *state)
 {
 	static const char *const states[] = {
-		"08",	 "40", "53", "57", "55P03", /* connection, serialization, resources, operator, lock */
-		"25006",							/* read only: a primary that has become a standby */
+		"08", "40", "53", "57", "55P03",	/* connection, serialization, resources, operator, lock */
+		"25006",				/* read only: a primary that has become a standby */
 	};
 
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
@@ -292,7 +292,7 @@ passing(const char *state)
 DatabaseStatus
 database_query(const char *sql, int nparams, const DatabaseParam *params, PGresult **result)
 {
-	double pause = PAUSE_FIRST;
+	double		pause = PAUSE_FIRST;
 
 	interrupted = false;
 	*result = NULL;
@@ -300,7 +300,7 @@ database_query(const char *sql, int nparams, const DatabaseParam *params, PGresu
 	{
 		ExecStatusType status;
 		const char *state;
-		Buffer text = {0};
+		Buffer		text = {0};
 
 		if (events_now() >= limit || !database_connect())
 			return DATABASE_AWAY;

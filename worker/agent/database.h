@@ -10,17 +10,17 @@
 
 typedef enum DatabaseStatus
 {
-	DATABASE_OK,	  /* answered */
-	DATABASE_REFUSED, /* an error of the server that will not go away by itself */
-	DATABASE_AWAY	  /* given up: the limit has passed */
+	DATABASE_OK,				/* answered */
+	DATABASE_REFUSED,			/* an error of the server that will not go away by itself */
+	DATABASE_AWAY				/* given up: the limit has passed */
 } DatabaseStatus;
 
 /* bytes NULL is NULL; binary is for bytea. */
 typedef struct DatabaseParam
 {
 	const char *bytes;
-	size_t len;
-	bool binary;
+	size_t		len;
+	bool		binary;
 } DatabaseParam;
 
 #define TEXT_PARAM(text) ((DatabaseParam){(text), 0, false})
@@ -59,4 +59,4 @@ extern const char *database_message(void);
 /* HOST:PORT/DATABASE of the connection. */
 extern const char *database_address(void);
 
-#endif /* AGENT_DATABASE_H */
+#endif							/* AGENT_DATABASE_H */

@@ -23,19 +23,19 @@
 typedef struct Watch
 {
 	void (*handler)(void *context);
-	void *context;
+	void	   *context;
 } Watch;
 
-static struct pollfd polled[MAX_WATCHES]; /* the first is the signals' */
+static struct pollfd polled[MAX_WATCHES];	/* the first is the signals' */
 static Watch watches[MAX_WATCHES];
-static int watch_count;
+static int	watch_count;
 static Timer *timers[MAX_TIMERS];
-static int timer_count;
+static int	timer_count;
 
 static void (*on_stop)(int count);
 static void (*on_child)(void);
-static int stop_signal;
-static int stop_count;
+static int	stop_signal;
+static int	stop_count;
 
 double
 events_now(void)
@@ -51,7 +51,7 @@ read_signals(void *context)
 {
 	struct signalfd_siginfo info;
 
-	(void)context;
+	(void) context;
 	while (read(polled[0].fd, &info, sizeof(info)) == sizeof(info))
 	{
 		if (info.ssi_signo == SIGCHLD)
@@ -70,8 +70,8 @@ bool
 events_open(void (*stop_handler)(int count))
 {
 	static const int stops[] = {SIGTERM, SIGINT, SIGHUP};
-	sigset_t set;
-	int fd;
+	sigset_t	set;
+	int			fd;
 
 	on_stop = stop_handler;
 	sigemptyset(&set);
@@ -84,7 +84,7 @@ events_open(void (*stop_handler)(int count))
 			sigaddset(&set, stops[i]);
 	}
 	sigaddset(&set, SIGCHLD);
-	signal(SIGCHLD, SIG_DFL); /* ignored, it would hide how children ended */
+	signal(SIGCHLD, SIG_DFL);	/* ignored, it would hide how children ended */
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return false;
 	signal(SIGPIPE, SIG_IGN);
@@ -112,7 +112,7 @@ events_on_child(void (*handler)(void))
 void
 events_forget_signals(void)
 {
-	sigset_t none;
+	sigset_t	none;
 
 	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
@@ -131,7 +131,7 @@ find_watch(int fd)
 void
 events_watch(int fd, short wanted, void (*handler)(void *context), void *context)
 {
-	int i = find_watch(fd);
+	int			i = find_watch(fd);
 
 	if (i < 0)
 		i = watch_count++;
@@ -142,7 +142,7 @@ events_watch(int fd, short wanted, void (*handler)(void *context), void *context
 void
 events_unwatch(int fd)
 {
-	int i = find_watch(fd);
+	int			i = find_watch(fd);
 
 	if (i < 0)
 		return;
@@ -170,14 +170,14 @@ events_clear_timer(Timer *timer)
 void
 events_wait(double until)
 {
-	double now = events_now();
-	int timeout;
-	int ready[MAX_WATCHES];
-	int ready_count = 0;
+	double		now = events_now();
+	int			timeout;
+	int			ready[MAX_WATCHES];
+	int			ready_count = 0;
 
 	for (int i = 0; i < timer_count; i++)
 		until = fmin(until, timers[i]->when);
-	timeout = until <= now ? 0 : (int)fmin(ceil((until - now) * 1000), 60000);
+	timeout = until <= now ? 0 : (int) fmin(ceil((until - now) * 1000), 60000);
 
 	/* handlers may change the watches: note the descriptors first */
 	if (poll(polled, watch_count, timeout) > 0)
@@ -186,7 +186,7 @@ events_wait(double until)
 				ready[ready_count++] = polled[i].fd;
 	for (int i = 0; i < ready_count; i++)
 	{
-		int at = find_watch(ready[i]);
+		int			at = find_watch(ready[i]);
 
 		if (at >= 0 && watches[at].handler != NULL)
 			watches[at].handler(watches[at].context);
@@ -195,13 +195,13 @@ events_wait(double until)
 	now = events_now();
 	for (int i = 0; i < timer_count; i++)
 	{
-		Timer *timer = timers[i];
+		Timer	   *timer = timers[i];
 
 		if (timer->when > now)
 			continue;
 		events_clear_timer(timer);
 		timer->handler(timer->context);
-		i = -1; /* the handler may have changed the list */
+		i = -1;					/* the handler may have changed the list */
 	}
 }
 

@@ -26,9 +26,9 @@ extern void events_unwatch(int fd);
 
 typedef struct Timer
 {
-	double when;
+	double		when;
 	void (*handler)(void *context);
-	void *context;
+	void	   *context;
 } Timer;
 
 /* The timer must live until it fired or was cleared. */
@@ -44,4 +44,4 @@ extern void events_wait(double until);
 /* The first stop signal, SIGINT or (for the others) SIGTERM; 0 while there was none. */
 extern int events_stop_signal(void);
 
-#endif /* AGENT_EVENTS_H */
+#endif							/* AGENT_EVENTS_H */

@@ -14,8 +14,8 @@ extern void fault_sent(const char *sql);
 #define FAULT_POINT(name) fault_point(name)
 #define FAULT_SENT(sql) fault_sent(sql)
 #else
-#define FAULT_POINT(name) ((void)0)
-#define FAULT_SENT(sql) ((void)0)
+#define FAULT_POINT(name) ((void) 0)
+#define FAULT_SENT(sql) ((void) 0)
 #endif
 
-#endif /* AGENT_FAULTS_H */
+#endif							/* AGENT_FAULTS_H */

@@ -20,13 +20,13 @@ static char *
 cpu_name(const char *architecture)
 {
 	static const char *const keys[] = {"model name", "cpu model", "Model", "Hardware"};
-	FILE *file = fopen("/proc/cpuinfo", "re");
-	char line[512];
-	char *name = NULL;
+	FILE	   *file = fopen("/proc/cpuinfo", "re");
+	char		line[512];
+	char	   *name = NULL;
 
 	while (file && name == NULL && fgets(line, sizeof(line), file))
 	{
-		char *value = strchr(line, ':');
+		char	   *value = strchr(line, ':');
 
 		for (size_t i = 0; value && i < sizeof(keys) / sizeof(keys[0]) && name == NULL; i++)
 		{
@@ -47,9 +47,9 @@ cpu_name(const char *architecture)
 static char *
 hardware_name(const char *cpu, int cores)
 {
-	char *name = xprintf("cpu-%s", cpu);
-	char *full;
-	size_t to = 0;
+	char	   *name = xprintf("cpu-%s", cpu);
+	char	   *full;
+	size_t		to = 0;
 
 	for (size_t from = 0; name[from] != '\0'; from++)
 	{
@@ -62,7 +62,7 @@ hardware_name(const char *cpu, int cores)
 	}
 	while (to > 0 && name[to - 1] == '-')
 		to--;
-	full = xprintf("%.*s-%dc", (int)to, name, cores);
+	full = xprintf("%.*s-%dc", (int) to, name, cores);
 	free(name);
 	return full;
 }
@@ -72,7 +72,7 @@ hardware_detect(Machine *machine)
 {
 	struct utsname kernel;
 	struct sysinfo memory;
-	cpu_set_t cpus;
+	cpu_set_t	cpus;
 
 	uname(&kernel);
 	sysinfo(&memory);
@@ -80,7 +80,7 @@ hardware_detect(Machine *machine)
 	machine->kernel = xprintf("%s %s %s", kernel.sysname, kernel.release, kernel.machine);
 	machine->cpu = cpu_name(kernel.machine);
 	machine->cores = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : get_nprocs();
-	machine->memory_bytes = (int64_t)memory.totalram * memory.mem_unit;
+	machine->memory_bytes = (int64_t) memory.totalram * memory.mem_unit;
 	machine->hardware = hardware_name(machine->cpu, machine->cores);
 }
 
@@ -125,9 +125,9 @@ hardware_write_environment(const Machine *machine, const char *key, Buffer *json
 static int64_t
 read_oom_kills(const char *path)
 {
-	FILE *file = fopen(path, "re");
-	char line[128];
-	long long kills = -1;
+	FILE	   *file = fopen(path, "re");
+	char		line[128];
+	long long	kills = -1;
 
 	while (file && kills < 0 && fgets(line, sizeof(line), file))
 		sscanf(line, "oom_kill %lld", &kills);
@@ -139,14 +139,14 @@ read_oom_kills(const char *path)
 int64_t
 hardware_oom_kills(void)
 {
-	FILE *file = fopen("/proc/self/cgroup", "re");
-	char line[4096];
-	int64_t kills = -1;
+	FILE	   *file = fopen("/proc/self/cgroup", "re");
+	char		line[4096];
+	int64_t		kills = -1;
 
 	/* lines are number:controllers:path; version 2 has number 0 and no controllers */
 	while (file && kills < 0 && fgets(line, sizeof(line), file))
 	{
-		char *path = NULL;
+		char	   *path = NULL;
 
 		line[strcspn(line, "\n")] = '\0';
 		if (strncmp(line, "0::", 3) == 0)

@@ -8,12 +8,12 @@
 
 typedef struct Machine
 {
-	char *hardware; /* its name in hardware_configs, from model and cores */
-	char *host;
-	char *cpu;
-	char *kernel;
-	int cores; /* that this process may use */
-	int64_t memory_bytes;
+	char	   *hardware;		/* its name in hardware_configs, from model and cores */
+	char	   *host;
+	char	   *cpu;
+	char	   *kernel;
+	int			cores;			/* that this process may use */
+	int64_t		memory_bytes;
 } Machine;
 
 extern void hardware_detect(Machine *machine);
@@ -27,4 +27,4 @@ extern void hardware_write_environment(const Machine *machine, const char *key, 
 /* How often the kernel has killed for memory in our cgroup so far; -1 where that cannot be told. */
 extern int64_t hardware_oom_kills(void);
 
-#endif /* AGENT_HARDWARE_H */
+#endif							/* AGENT_HARDWARE_H */

@@ -26,9 +26,9 @@
 
 #define LOG_NOTHING (LOG_ERROR + 1)
 
-static int log_fd = STDERR_FILENO;
-static LogLevel json_threshold = LOG_INFO;	  /* from which level on events are JSON lines on log_fd */
-static LogLevel text_threshold = LOG_NOTHING; /* and text on standard error */
+static int	log_fd = STDERR_FILENO;
+static LogLevel json_threshold = LOG_INFO;	/* from which level on events are JSON lines on log_fd */
+static LogLevel text_threshold = LOG_NOTHING;	/* and text on standard error */
 static bool progress_line;
 
 static Buffer event_line;
@@ -36,18 +36,19 @@ static LogLevel event_level;
 static char *event_message;
 
 static char **secrets;
-static int secret_count;
+static int	secret_count;
 
 bool
 log_open(const char *path, bool quiet)
 {
-	bool terminal = isatty(STDERR_FILENO);
-	LogLevel stderr_threshold = quiet ? LOG_ERROR : LOG_INFO;
+	bool		terminal = isatty(STDERR_FILENO);
+	LogLevel	stderr_threshold = quiet ? LOG_ERROR : LOG_INFO;
 
 	progress_line = terminal && !quiet;
 	if (terminal || path != NULL)
 		text_threshold = terminal && !quiet ? LOG_WARNING : LOG_ERROR;
-	json_threshold = path != NULL ? LOG_INFO : terminal ? LOG_NOTHING : stderr_threshold;
+	json_threshold = path != NULL ? LOG_INFO : terminal ? LOG_NOTHING
+														: stderr_threshold;
 	if (path != NULL)
 		log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	return log_fd >= 0;
@@ -73,9 +74,9 @@ log_begin(LogLevel level, const char *event, const char *message)
 {
 	static const char *const levels[] = {"info", "warning", "error"};
 	struct timespec now;
-	struct tm utc;
-	char time[64];
-	size_t len;
+	struct tm	utc;
+	char		time[64];
+	size_t		len;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &utc);
@@ -108,7 +109,7 @@ log_end(void)
 	}
 	if (event_level >= text_threshold && event_message != NULL)
 	{
-		Buffer text = {0};
+		Buffer		text = {0};
 
 		buffer_printf(&text, "%sbenchorch-worker: %s%s\n", progress_line ? "\r\033[K" : "",
 					  event_level == LOG_WARNING ? "warning: " : "", event_message);
@@ -123,8 +124,8 @@ log_end(void)
 void
 log_message(LogLevel level, const char *event, const char *format, ...)
 {
-	va_list args;
-	char *message;
+	va_list		args;
+	char	   *message;
 
 	va_start(args, format);
 	if (vasprintf(&message, format, args) < 0)
@@ -139,7 +140,7 @@ void
 log_progress(const char *text)
 {
 	struct winsize window = {0};
-	int columns;
+	int			columns;
 
 	if (!progress_line)
 		return;
@@ -153,8 +154,8 @@ log_add_secret(const char *variable)
 {
 	static const char *const words[] = {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL"};
 	const char *value = strchr(variable, '=');
-	char *name;
-	bool secret = false;
+	char	   *name;
+	bool		secret = false;
 
 	if (value == NULL || strlen(value + 1) < SECRET_MIN_LENGTH)
 		return;
@@ -179,11 +180,11 @@ log_mask(Buffer *buffer)
 {
 	for (int i = 0; i < secret_count && buffer->len > 0; i++)
 	{
-		size_t len = strlen(secrets[i]);
-		Buffer masked = {0};
-		char *from = buffer->data;
-		char *end = buffer->data + buffer->len;
-		char *at;
+		size_t		len = strlen(secrets[i]);
+		Buffer		masked = {0};
+		char	   *from = buffer->data;
+		char	   *end = buffer->data + buffer->len;
+		char	   *at;
 
 		while ((at = memmem(from, end - from, secrets[i], len)) != NULL)
 		{

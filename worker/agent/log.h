@@ -39,4 +39,4 @@ extern void log_add_secret(const char *variable);
 /* Replaces every known secret in the buffer by ***. */
 extern void log_mask(Buffer *buffer);
 
-#endif /* AGENT_LOG_H */
+#endif							/* AGENT_LOG_H */

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CONNECT_PATIENCE 30.0 /* seconds for the first connection */
+#define CONNECT_PATIENCE 30.0	/* seconds for the first connection */
 #define DEFAULT_FRAMEWORK "benchorch-engine"
 #define MAX_SLOTS 1024
 
@@ -29,9 +29,9 @@
 static char *
 own_directory(void)
 {
-	char path[PATH_MAX];
-	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	char *slash;
+	char		path[PATH_MAX];
+	ssize_t		len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	char	   *slash;
 
 	if (len <= 0)
 		return NULL;
@@ -44,9 +44,9 @@ own_directory(void)
 static bool
 is_executable(const char *directory, size_t len, const char *name)
 {
-	char *path = xprintf("%.*s/%s", (int)len, directory, name);
+	char	   *path = xprintf("%.*s/%s", (int) len, directory, name);
 	struct stat info;
-	bool yes = stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, X_OK) == 0;
+	bool		yes = stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, X_OK) == 0;
 
 	free(path);
 	return yes;
@@ -61,7 +61,7 @@ is_installed(const char *name, const char *directory)
 		return true;
 	while (path != NULL && *path != '\0')
 	{
-		size_t len = strcspn(path, ":");
+		size_t		len = strcspn(path, ":");
 
 		if (len > 0 && is_executable(path, len, name))
 			return true;
@@ -79,16 +79,16 @@ static bool
 lock_name(const char *name)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int len = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "benchorch-worker %s %s", name,
+	int			fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int			len = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "benchorch-worker %s %s", name,
 					   database_address());
 
-	if (len > (int)sizeof(address.sun_path) - 1)
+	if (len > (int) sizeof(address.sun_path) - 1)
 		len = sizeof(address.sun_path) - 1;
 	if (fd < 0)
 		return true;
-	if (bind(fd, (struct sockaddr *)&address, offsetof(struct sockaddr_un, sun_path) + 1 + len) == 0)
-		return true; /* held until the process ends */
+	if (bind(fd, (struct sockaddr *) &address, offsetof(struct sockaddr_un, sun_path) + 1 + len) == 0)
+		return true;			/* held until the process ends */
 	close(fd);
 	return errno != EADDRINUSE;
 }
@@ -107,7 +107,7 @@ choose_name(const Options *options, const Machine *machine)
 	}
 	for (int slot = 0; slot < MAX_SLOTS; slot++)
 	{
-		char *name = xprintf("%s-%d", machine->host, slot);
+		char	   *name = xprintf("%s-%d", machine->host, slot);
 
 		if (lock_name(name))
 			return name;
@@ -121,7 +121,7 @@ choose_name(const Options *options, const Machine *machine)
 static int
 choose_frameworks(const char *wanted, Buffer *list)
 {
-	PGresult *result;
+	PGresult   *result;
 	DatabaseStatus status = call_protocols(wanted, &result);
 
 	if (status != DATABASE_OK)
@@ -159,11 +159,11 @@ choose_frameworks(const char *wanted, Buffer *list)
 static int
 serve(const Options *options)
 {
-	Machine machine = {0};
-	Buffer frameworks = {0};
-	char *directory = own_directory();
-	char *name = NULL;
-	int code;
+	Machine		machine = {0};
+	Buffer		frameworks = {0};
+	char	   *directory = own_directory();
+	char	   *name = NULL;
+	int			code;
 	const char *wanted = buffer_text(&options->frameworks);
 
 	hardware_detect(&machine);
@@ -219,8 +219,8 @@ serve(const Options *options)
 int
 main(int argc, char **argv)
 {
-	Options options;
-	int code = options_parse(&options, argc, argv);
+	Options		options;
+	int			code = options_parse(&options, argc, argv);
 
 	if (code < 0)
 	{
@@ -239,7 +239,7 @@ main(int argc, char **argv)
 		{
 			for (char **variable = environ; *variable; variable++)
 				log_add_secret(*variable);
-			srand48(time(NULL) ^ ((long)getpid() << 16));
+			srand48(time(NULL) ^ ((long) getpid() << 16));
 			database_init(options.db, "benchorch-worker");
 			code = serve(&options);
 			database_close();

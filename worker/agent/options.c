@@ -52,7 +52,7 @@ static const char usage[] =
 
 static int __attribute__((format(printf, 1, 2))) wrong(const char *format, ...)
 {
-	va_list args;
+	va_list		args;
 
 	fputs("benchorch-worker: ", stderr);
 	va_start(args, format);
@@ -65,7 +65,7 @@ static int __attribute__((format(printf, 1, 2))) wrong(const char *format, ...)
 static bool
 parse_int(const char *text, long least, long most, long *value)
 {
-	char *end;
+	char	   *end;
 
 	*value = strtol(text, &end, 10);
 	return *text != '\0' && *end == '\0' && *value >= least && *value <= most;
@@ -74,7 +74,7 @@ parse_int(const char *text, long least, long most, long *value)
 static bool
 parse_seconds(const char *text, double least, double *value)
 {
-	char *end;
+	char	   *end;
 
 	*value = strtod(text, &end);
 	return *text != '\0' && *end == '\0' && *value >= least && *value <= 86400;
@@ -88,7 +88,7 @@ is_uuid(const char *text)
 	if (strlen(text) != sizeof(form) - 1)
 		return false;
 	for (size_t i = 0; form[i] != '\0'; i++)
-		if (form[i] == '-' ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
+		if (form[i] == '-' ? text[i] != '-' : !isxdigit((unsigned char) text[i]))
 			return false;
 	return true;
 }
@@ -118,9 +118,9 @@ options_parse(Options *options, int argc, char **argv)
 										  {NULL, 0, NULL, 0}};
 	const char *tmpdir = getenv("TMPDIR");
 	const char *work_dir = tmpdir && *tmpdir ? tmpdir : "/tmp";
-	int pass_count = 0;
-	long number = 0;
-	int option;
+	int			pass_count = 0;
+	long		number = 0;
+	int			option;
 
 	*options = (Options){.batch_size = 100, .grace = 8};
 	options->pass_env = xcalloc(argc + 1, sizeof(char *));
@@ -128,7 +128,7 @@ options_parse(Options *options, int argc, char **argv)
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":", known, NULL)) != -1)
 	{
-		bool ok = true;
+		bool		ok = true;
 
 		switch (option)
 		{
@@ -155,7 +155,7 @@ options_parse(Options *options, int argc, char **argv)
 				break;
 			case 'b':
 				ok = parse_int(optarg, 1, 500, &number);
-				options->batch_size = (int)number;
+				options->batch_size = (int) number;
 				break;
 			case 'p':
 				options->priority_threshold = optarg;
@@ -169,7 +169,7 @@ options_parse(Options *options, int argc, char **argv)
 				break;
 			case 'g':
 				ok = parse_int(optarg, 1, 1024, &number);
-				options->gpus = (int)number;
+				options->gpus = (int) number;
 				break;
 			case 'G':
 				ok = parse_seconds(optarg, 0, &options->grace);

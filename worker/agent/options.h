@@ -11,7 +11,7 @@
 #define EXIT_BAD_USAGE 64
 #define EXIT_BAD_CONFIG 65
 #define EXIT_TEMPORARY 75
-#define EXIT_SIGNALLED 128 /* plus the signal */
+#define EXIT_SIGNALLED 128		/* plus the signal */
 
 /* Constant texts are the command line's own memory; NULL where not given. */
 typedef struct Options
@@ -19,24 +19,24 @@ typedef struct Options
 	const char *db;
 	const char *name;
 	const char *hardware;
-	Buffer frameworks; /* list with the separators of template.h; empty: not given */
+	Buffer		frameworks;		/* list with the separators of template.h; empty: not given */
 	const char *model;
-	int batch_size;
+	int			batch_size;
 	const char *priority_threshold;
-	bool until_settled;
-	bool register_only;
-	bool no_presence;
-	int gpus; /* 0: not given */
-	double grace;
-	double heartbeat; /* 0: not given */
-	char *work_dir;	  /* absolute */
-	char **pass_env;  /* NULL-terminated */
+	bool		until_settled;
+	bool		register_only;
+	bool		no_presence;
+	int			gpus;			/* 0: not given */
+	double		grace;
+	double		heartbeat;		/* 0: not given */
+	char	   *work_dir;		/* absolute */
+	char	  **pass_env;		/* NULL-terminated */
 	const char *log;
-	bool quiet;
+	bool		quiet;
 } Options;
 
 /* -1: go on; otherwise the exit code, everything having been said. */
 extern int options_parse(Options *options, int argc, char **argv);
 extern void options_free(Options *options);
 
-#endif /* AGENT_OPTIONS_H */
+#endif							/* AGENT_OPTIONS_H */

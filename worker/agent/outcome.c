@@ -34,7 +34,7 @@ static const struct
 static const struct
 {
 	const char *command;
-	int exit_code;
+	int			exit_code;
 	const char *outcome;
 } known_exit_codes[] = {
 	{"benchorch-engine", 64, "bad_config"},
@@ -47,7 +47,7 @@ static void
 append_line(Buffer *message, const char *text, const char *at)
 {
 	const char *start = at;
-	size_t len;
+	size_t		len;
 
 	while (start > text && start[-1] != '\n')
 		start--;
@@ -107,7 +107,7 @@ killed(const RunEnd *end, int signal, Buffer *message)
 const char *
 outcome_of(const RunEnd *end, Buffer *message)
 {
-	int code = WIFEXITED(end->wait_status) ? WEXITSTATUS(end->wait_status) : -1;
+	int			code = WIFEXITED(end->wait_status) ? WEXITSTATUS(end->wait_status) : -1;
 
 	if (end->exec_error != 0)
 		return exec_failed(end, message);

@@ -34,21 +34,21 @@
 
 static enum {
 	PRESENCE_OFF,
-	PRESENCE_AWAY,		 /* no connection; the timer begins the next try */
+	PRESENCE_AWAY,				/* no connection; the timer begins the next try */
 	PRESENCE_CONNECTING,
-	PRESENCE_ASKING,	 /* announce() is under way */
-	PRESENCE_TAKEN,		 /* another session held the lock; the timer asks again */
+	PRESENCE_ASKING,			/* announce() is under way */
+	PRESENCE_TAKEN,				/* another session held the lock; the timer asks again */
 	PRESENCE_SHOWN
 } state = PRESENCE_OFF;
 
 static char id[40];
 static PGconn *connection;
-static int watched = -1; /* its socket in the event loop */
-static Timer timer;		 /* the next try, or the end of our patience */
+static int	watched = -1;		/* its socket in the event loop */
+static Timer timer;				/* the next try, or the end of our patience */
 static PGresult *answer;
 static double pause_length;
-static bool first; /* no try has come to an end yet */
-static bool told;  /* that it is not shown */
+static bool first;				/* no try has come to an end yet */
+static bool told;				/* that it is not shown */
 
 static void try_to_connect(void *context);
 static void ready(void *context);
@@ -56,7 +56,7 @@ static void ready(void *context);
 static void
 watch(short wanted)
 {
-	int fd = PQsocket(connection);
+	int			fd = PQsocket(connection);
 
 	if (watched >= 0 && watched != fd)
 		events_unwatch(watched);
@@ -90,7 +90,7 @@ tell(const char *why)
 {
 	if (!told)
 		log_message(LOG_WARNING, "presence_lost", "presence is not shown, the lease decides: %.*s",
-					(int)strcspn(why, "\n"), why);
+					(int) strcspn(why, "\n"), why);
 	told = true;
 }
 
@@ -107,7 +107,7 @@ lost(const char *why)
 static void
 patience_over(void *context)
 {
-	(void)context;
+	(void) context;
 	lost("no answer from the database in time");
 }
 
@@ -123,10 +123,10 @@ turn_off(const char *why)
 static void
 announce(void *context)
 {
-	char pid[16];
+	char		pid[16];
 	const char *const values[] = {pid, id};
 
-	(void)context;
+	(void) context;
 	snprintf(pid, sizeof(pid), "%d", PQbackendPID(connection));
 	state = PRESENCE_ASKING;
 	events_set_timer(&timer, events_now() + ANSWER_SECONDS, patience_over, NULL);
@@ -199,14 +199,14 @@ continue_connecting(PostgresPollingStatusType polled)
 static void
 ignore_notice(void *context, const PGresult *notice)
 {
-	(void)context;
-	(void)notice;
+	(void) context;
+	(void) notice;
 }
 
 static void
 try_to_connect(void *context)
 {
-	(void)context;
+	(void) context;
 	connection = database_begin_beside("benchorch-worker presence");
 	if (connection == NULL)
 	{
@@ -225,9 +225,9 @@ try_to_connect(void *context)
 static void
 ready(void *context)
 {
-	int unsent;
+	int			unsent;
 
-	(void)context;
+	(void) context;
 	if (state == PRESENCE_CONNECTING)
 	{
 		continue_connecting(PQconnectPoll(connection));
@@ -242,7 +242,7 @@ ready(void *context)
 	watch(unsent ? POLLIN | POLLOUT : POLLIN);
 	while (state == PRESENCE_ASKING && !PQisBusy(connection))
 	{
-		PGresult *result = PQgetResult(connection);
+		PGresult   *result = PQgetResult(connection);
 
 		if (result == NULL)
 			judge();

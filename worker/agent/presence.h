@@ -16,4 +16,4 @@ extern void presence_stop(void);
 /* Whether the first try has not come to an end yet. */
 extern bool presence_begins(void);
 
-#endif /* AGENT_PRESENCE_H */
+#endif							/* AGENT_PRESENCE_H */

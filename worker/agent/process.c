@@ -27,11 +27,11 @@
 #include <unistd.h>
 
 #define READ_SIZE 65536
-#define KILL_PATIENCE 10.0 /* seconds that a killed process may take to vanish */
-#define LOOK_FIRST 0.001	 /* seconds between two looks whether it has */
+#define KILL_PATIENCE 10.0		/* seconds that a killed process may take to vanish */
+#define LOOK_FIRST 0.001		/* seconds between two looks whether it has */
 #define LOOK_LAST 0.05
 
-static Process *current; /* the one that runs */
+static Process *current;		/* the one that runs */
 
 static void clear_up(void *context);
 
@@ -42,8 +42,8 @@ static void clear_up(void *context);
 static void
 reap(void)
 {
-	pid_t pid;
-	int status;
+	pid_t		pid;
+	int			status;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 	{
@@ -73,20 +73,20 @@ process_init(void)
 static pid_t
 parent_of(pid_t pid)
 {
-	char path[64], stat[512];
+	char		path[64], stat[512];
 	const char *after_name;
-	FILE *file;
-	size_t len;
-	int parent;
+	FILE	   *file;
+	size_t		len;
+	int			parent;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
 	file = fopen(path, "re");
 	if (file == NULL)
 		return 0;
 	len = fread(stat, 1, sizeof(stat) - 1, file);
 	fclose(file);
 	stat[len] = '\0';
-	after_name = strrchr(stat, ')'); /* the name may contain anything */
+	after_name = strrchr(stat, ')');	/* the name may contain anything */
 	if (after_name == NULL || sscanf(after_name + 1, " %*c %d", &parent) != 1)
 		return 0;
 	return parent;
@@ -96,21 +96,21 @@ parent_of(pid_t pid)
 static void
 kill_descendants(void)
 {
-	DIR *directory = opendir("/proc");
+	DIR		   *directory = opendir("/proc");
 	struct dirent *entry;
 	struct
 	{
-		pid_t pid, parent;
-		bool ours;
+		pid_t		pid, parent;
+		bool		ours;
 	} *all = NULL;
-	int count = 0, size = 0;
-	bool grew = true;
+	int			count = 0, size = 0;
+	bool		grew = true;
 
 	if (directory == NULL)
 		return;
 	while ((entry = readdir(directory)) != NULL)
 	{
-		pid_t pid = atoi(entry->d_name);
+		pid_t		pid = atoi(entry->d_name);
 
 		if (pid <= 0)
 			continue;
@@ -146,7 +146,7 @@ kill_descendants(void)
 static void
 clear_up(void *context)
 {
-	Process *process = context;
+	Process    *process = context;
 
 	kill_descendants();
 	reap();
@@ -165,15 +165,15 @@ clear_up(void *context)
 static void
 give_up(void *context)
 {
-	((Process *)context)->stuck = true;
+	((Process *) context)->stuck = true;
 }
 
 static void
 kill_tree(void *context)
 {
-	Process *process = context;
+	Process    *process = context;
 
-	if (process->exited) /* then clear_up is at it */
+	if (process->exited)		/* then clear_up is at it */
 		return;
 	kill(-process->pid, SIGKILL);
 	kill_descendants();
@@ -183,7 +183,7 @@ kill_tree(void *context)
 static void
 deadline_passed(void *context)
 {
-	Process *process = context;
+	Process    *process = context;
 
 	if (process->exited)
 		return;
@@ -231,8 +231,8 @@ keep_output(Process *process, const char *bytes, size_t len)
 static bool
 read_pipe(Process *process, int *fd)
 {
-	char bytes[READ_SIZE];
-	ssize_t n = *fd < 0 ? -1 : read(*fd, bytes, sizeof(bytes));
+	char		bytes[READ_SIZE];
+	ssize_t		n = *fd < 0 ? -1 : read(*fd, bytes, sizeof(bytes));
 
 	if (n > 0)
 	{
@@ -250,13 +250,13 @@ read_pipe(Process *process, int *fd)
 static void
 out_ready(void *context)
 {
-	read_pipe(context, &((Process *)context)->out);
+	read_pipe(context, &((Process *) context)->out);
 }
 
 static void
 err_ready(void *context)
 {
-	read_pipe(context, &((Process *)context)->err);
+	read_pipe(context, &((Process *) context)->err);
 }
 
 /* In the child: becomes the program; tells errno through report where it cannot. */
@@ -264,11 +264,11 @@ static void
 become(const ProcessSpec *spec, int in, int out, int err, int report)
 {
 	struct rlimit no_core = {0, 0};
-	int error;
+	int			error;
 
 	setsid();
 	events_forget_signals();
-	setrlimit(RLIMIT_CORE, &no_core); /* GPU processes dump tens of gigabytes */
+	setrlimit(RLIMIT_CORE, &no_core);	/* GPU processes dump tens of gigabytes */
 	if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 && dup2(err, STDERR_FILENO) >= 0 &&
 		chdir(spec->directory) == 0)
 	{
@@ -284,9 +284,9 @@ become(const ProcessSpec *spec, int in, int out, int err, int report)
 int
 process_start(Process *process, const ProcessSpec *spec, bool *exec_failed)
 {
-	int out[2] = {-1, -1}, err[2] = {-1, -1}, report[2] = {-1, -1};
-	int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	int error = 0;
+	int			out[2] = {-1, -1}, err[2] = {-1, -1}, report[2] = {-1, -1};
+	int			in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int			error = 0;
 
 	*exec_failed = false;
 	process->out = process->err = -1;
@@ -351,7 +351,7 @@ process_finish(Process *process)
 		;
 	while (read_pipe(process, &process->err))
 		;
-	events_clear_timer(&process->timer); /* the last bytes may have been too many */
+	events_clear_timer(&process->timer);	/* the last bytes may have been too many */
 	close_pipe(&process->out);
 	close_pipe(&process->err);
 }

@@ -13,39 +13,39 @@
 typedef enum ProcessStop
 {
 	PROCESS_BY_ITSELF,
-	PROCESS_DEADLINE, /* its time was up */
-	PROCESS_OVERFLOW, /* it printed more than the limit */
-	PROCESS_KILLED	  /* process_kill */
+	PROCESS_DEADLINE,			/* its time was up */
+	PROCESS_OVERFLOW,			/* it printed more than the limit */
+	PROCESS_KILLED				/* process_kill */
 } ProcessStop;
 
 typedef struct ProcessSpec
 {
-	char **argv;
-	char **env; /* argv[0] is looked up on the PATH in it */
+	char	  **argv;
+	char	  **env;			/* argv[0] is looked up on the PATH in it */
 	const char *directory;
-	double deadline; /* seconds from the start; then SIGTERM, and SIGKILL after the grace */
-	double deadline_grace;
-	size_t output_limit; /* bytes of standard output that are kept whole */
-	bool output_to_log;	 /* standard output goes into the log as well */
+	double		deadline;		/* seconds from the start; then SIGTERM, and SIGKILL after the grace */
+	double		deadline_grace;
+	size_t		output_limit;	/* bytes of standard output that are kept whole */
+	bool		output_to_log;	/* standard output goes into the log as well */
 } ProcessSpec;
 
 typedef struct Process
 {
-	pid_t pid;	  /* also its process group and session */
-	int out, err; /* our ends of its pipes, -1 once closed */
-	size_t output_limit;
-	bool output_to_log;
-	double deadline_grace;
-	Timer timer;
+	pid_t		pid;			/* also its process group and session */
+	int			out, err;		/* our ends of its pipes, -1 once closed */
+	size_t		output_limit;
+	bool		output_to_log;
+	double		deadline_grace;
+	Timer		timer;
 	ProcessStop stop;
-	bool exited; /* the main process has; wait_status says how */
-	int wait_status;
-	double patience; /* once it has exited: until when what it has left behind may take to vanish */
-	double pause;	 /* between two looks at that */
-	bool gone;		 /* all of it has vanished */
-	bool stuck;		 /* it does not even end on SIGKILL */
-	Buffer output;
-	Capture log;
+	bool		exited;			/* the main process has; wait_status says how */
+	int			wait_status;
+	double		patience;		/* once it has exited: until when what it has left behind may take to vanish */
+	double		pause;			/* between two looks at that */
+	bool		gone;			/* all of it has vanished */
+	bool		stuck;			/* it does not even end on SIGKILL */
+	Buffer		output;
+	Capture		log;
 } Process;
 
 /* Orphans of the processes that we start become our children, so that none escapes.  Once. */
@@ -72,4 +72,4 @@ extern void process_finish(Process *process);
 /* Frees the buffers. */
 extern void process_free(Process *process);
 
-#endif /* AGENT_PROCESS_H */
+#endif							/* AGENT_PROCESS_H */

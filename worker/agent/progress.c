@@ -14,7 +14,7 @@
 static const char *worker_name;
 static const char *worker_hardware;
 static double began, due;
-static int completed, failed, put_back;
+static int	completed, failed, put_back;
 
 void
 progress_begin(const char *name, const char *hardware)
@@ -37,8 +37,8 @@ progress_count(const Receipt *receipt)
 void
 progress_show(const Config *running, const char *instead)
 {
-	Buffer line = {0};
-	double minutes = (events_now() - began) / 60;
+	Buffer		line = {0};
+	double		minutes = (events_now() - began) / 60;
 
 	due = events_now() + 1;
 	buffer_printf(&line, "%s  ", worker_name);

@@ -19,4 +19,4 @@ extern void progress_show(const Config *running, const char *instead);
 extern double progress_due(void);
 extern void progress_changed(void);
 
-#endif /* AGENT_PROGRESS_H */
+#endif							/* AGENT_PROGRESS_H */

@@ -26,9 +26,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define OUTPUT_LIMIT ((size_t)64 * 1024 * 1024)
-#define LOG_TAIL 8192	   /* of a heartbeat */
-#define DEADLINE_GRACE 5.0 /* seconds from SIGTERM to SIGKILL */
+#define OUTPUT_LIMIT ((size_t) 64 * 1024 * 1024)
+#define LOG_TAIL 8192			/* of a heartbeat */
+#define DEADLINE_GRACE 5.0		/* seconds from SIGTERM to SIGKILL */
 
 static const char *const passed_names[] = {"PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH"};
 static const char *const passed_prefixes[] = {"LC_", "HF_", "NCCL_", "CUDA_", "VLLM_", "SGLANG_", "OMP_", "OPENBLAS_"};
@@ -45,7 +45,7 @@ wall_clock(void)
 static bool
 is_passed(const char *variable, char **pass_env)
 {
-	size_t len = strcspn(variable, "=");
+	size_t		len = strcspn(variable, "=");
 
 	if (strncmp(variable, "PG", 2) == 0)
 		return false;
@@ -65,10 +65,10 @@ is_passed(const char *variable, char **pass_env)
 static char **
 make_environment(const Config *config, const RunSettings *settings)
 {
-	Pairs own = {0};
-	char **env;
-	int count = 0, n = 0;
-	bool has_path = false;
+	Pairs		own = {0};
+	char	  **env;
+	int			count = 0, n = 0;
+	bool		has_path = false;
 
 	pairs_split(&own, "", config->env);
 	while (environ[count] != NULL)
@@ -76,11 +76,11 @@ make_environment(const Config *config, const RunSettings *settings)
 	env = xcalloc(count + own.count + 2, sizeof(char *));
 	for (int i = 0; i < count; i++)
 	{
-		char *name = xprintf("%.*s", (int)strcspn(environ[i], "="), environ[i]);
+		char	   *name = xprintf("%.*s", (int) strcspn(environ[i], "="), environ[i]);
 
 		if (is_passed(environ[i], settings->pass_env) && pairs_find(&own, name) == NULL)
 		{
-			bool is_path = strcmp(name, "PATH") == 0 && settings->own_directory != NULL;
+			bool		is_path = strcmp(name, "PATH") == 0 && settings->own_directory != NULL;
 
 			env[n++] = is_path ? xprintf("%s:%s", environ[i], settings->own_directory) : xstrdup(environ[i]);
 			has_path |= is_path;
@@ -103,9 +103,9 @@ static void
 make_values(const Run *run, Pairs *values)
 {
 	const Config *config = run->config;
-	int batch_size = config->batch_size ? atoi(config->batch_size) : 0;
-	char *num_prompts = xprintf("%d", 10 * batch_size > 32 ? 10 * batch_size : 32);
-	char *seed = xprintf("%lld", atoll(config->config_id) % (1LL << 31));
+	int			batch_size = config->batch_size ? atoi(config->batch_size) : 0;
+	char	   *num_prompts = xprintf("%d", 10 * batch_size > 32 ? 10 * batch_size : 32);
+	char	   *seed = xprintf("%lld", atoll(config->config_id) % (1LL << 31));
 	const struct
 	{
 		const char *name, *value;
@@ -159,9 +159,9 @@ make_directory(Run *run)
 static bool
 make_command(Run *run)
 {
-	Pairs values = {0};
-	int count;
-	char **command = strings_split(run->config->command, &count);
+	Pairs		values = {0};
+	int			count;
+	char	  **command = strings_split(run->config->command, &count);
 
 	make_values(run, &values);
 	if (count > 0)
@@ -183,7 +183,7 @@ make_command(Run *run)
 static bool
 start_process(Run *run)
 {
-	char **env = make_environment(run->config, run->settings);
+	char	  **env = make_environment(run->config, run->settings);
 	ProcessSpec spec = {
 		.argv = run->argv,
 		.env = env,
@@ -193,8 +193,8 @@ start_process(Run *run)
 		.output_limit = OUTPUT_LIMIT,
 		.output_to_log = run->result_file != NULL,
 	};
-	bool exec_failed;
-	int error;
+	bool		exec_failed;
+	int			error;
 
 	run->oom_kills = hardware_oom_kills();
 	error = process_start(&run->process, &spec, &exec_failed);
@@ -202,7 +202,7 @@ start_process(Run *run)
 	run->started = error == 0;
 	if (exec_failed)
 	{
-		RunEnd end = {.command = run->argv[0], .exec_error = error};
+		RunEnd		end = {.command = run->argv[0], .exec_error = error};
 
 		run->outcome = outcome_of(&end, &run->message);
 	}
@@ -233,9 +233,9 @@ run_start(Run *run, const Config *config, const RunSettings *settings)
 static bool
 read_result_file(Run *run)
 {
-	int fd = open(run->result_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-	char bytes[65536];
-	ssize_t n;
+	int			fd = open(run->result_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+	char		bytes[65536];
+	ssize_t		n;
 
 	while (fd >= 0 && run->result_bytes.len <= OUTPUT_LIMIT && (n = read(fd, bytes, sizeof(bytes))) > 0)
 		buffer_append(&run->result_bytes, bytes, n);
@@ -248,7 +248,7 @@ read_result_file(Run *run)
 static void
 show_output(const Run *run, Buffer *out)
 {
-	Capture *capture = xcalloc(1, sizeof(Capture));
+	Capture    *capture = xcalloc(1, sizeof(Capture));
 
 	capture_append(capture, run->process.output.data, run->process.output.len);
 	if (capture->total > 0)
@@ -264,11 +264,11 @@ show_output(const Run *run, Buffer *out)
 static void
 judge(Run *run)
 {
-	bool from_file = run->result_file != NULL && read_result_file(run);
+	bool		from_file = run->result_file != NULL && read_result_file(run);
 	const Buffer *output = from_file ? &run->result_bytes : &run->process.output;
-	Buffer shown = {0};
-	Buffer everything = {0};
-	RunEnd end = {
+	Buffer		shown = {0};
+	Buffer		everything = {0};
+	RunEnd		end = {
 		.command = run->argv[0],
 		.wait_status = run->process.wait_status,
 		.stop = run->process.stop,
@@ -306,8 +306,8 @@ judge(Run *run)
 static void
 write_details(Run *run, uint64_t bytes_dropped)
 {
-	Buffer *json = &run->details;
-	int status = run->process.wait_status;
+	Buffer	   *json = &run->details;
+	int			status = run->process.wait_status;
 
 	json_open(json, NULL, '{');
 	json_open(json, "argv", '[');
@@ -334,7 +334,7 @@ write_details(Run *run, uint64_t bytes_dropped)
 void
 run_finish(Run *run)
 {
-	uint64_t bytes_dropped = 0;
+	uint64_t	bytes_dropped = 0;
 
 	if (run->started)
 	{
@@ -360,8 +360,8 @@ run_log_tail(const Run *run, Buffer *out)
 static int
 remove_entry(const char *path, const struct stat *info, int type, struct FTW *ftw)
 {
-	(void)info;
-	(void)ftw;
+	(void) info;
+	(void) ftw;
 	if (type == FTW_DP || type == FTW_D || type == FTW_DNR)
 		rmdir(path);
 	else

@@ -12,33 +12,33 @@
 typedef struct RunSettings
 {
 	const Machine *machine;
-	const char *hardware; /* {hardware} of a config for any hardware */
-	const char *work_dir; /* runs get directories of their own below it */
-	char **pass_env;	  /* names, beside the usual ones, that the command gets */
-	char *own_directory;  /* of the worker's binary, last on the command's PATH; or NULL */
+	const char *hardware;		/* {hardware} of a config for any hardware */
+	const char *work_dir;		/* runs get directories of their own below it */
+	char	  **pass_env;		/* names, beside the usual ones, that the command gets */
+	char	   *own_directory;	/* of the worker's binary, last on the command's PATH; or NULL */
 } RunSettings;
 
 typedef struct Run
 {
 	const Config *config;
 	const RunSettings *settings;
-	char **argv;
-	char *directory;
-	char *result_file;
-	bool started; /* there is a process */
-	Process process;
-	double started_at; /* seconds since 1970 */
-	double ended_at;
-	int64_t oom_kills; /* before the start */
+	char	  **argv;
+	char	   *directory;
+	char	   *result_file;
+	bool		started;		/* there is a process */
+	Process		process;
+	double		started_at;		/* seconds since 1970 */
+	double		ended_at;
+	int64_t		oom_kills;		/* before the start */
 
 	/* set by run_finish, or by run_start where nothing could be started */
 	const char *outcome;
-	Buffer message;
-	Buffer result_bytes; /* contents of the result file */
-	const char *output;	 /* the result; NULL: none */
-	size_t output_len;
-	Buffer log;
-	Buffer details; /* JSON */
+	Buffer		message;
+	Buffer		result_bytes;	/* contents of the result file */
+	const char *output;			/* the result; NULL: none */
+	size_t		output_len;
+	Buffer		log;
+	Buffer		details;		/* JSON */
 } Run;
 
 /*
@@ -56,4 +56,4 @@ extern void run_log_tail(const Run *run, Buffer *out);
 /* Removes the run's directory and frees everything. */
 extern void run_free(Run *run);
 
-#endif /* AGENT_RUNNER_H */
+#endif							/* AGENT_RUNNER_H */

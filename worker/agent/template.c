@@ -19,7 +19,7 @@
 void
 pairs_add(Pairs *pairs, const char *name, const char *value)
 {
-	Pair *items = xcalloc(pairs->count + 1, sizeof(Pair));
+	Pair	   *items = xcalloc(pairs->count + 1, sizeof(Pair));
 
 	if (pairs->count > 0)
 		memcpy(items, pairs->items, pairs->count * sizeof(Pair));
@@ -33,13 +33,13 @@ pairs_add(Pairs *pairs, const char *name, const char *value)
 void
 pairs_split(Pairs *pairs, const char *prefix, const char *text)
 {
-	int count;
-	char **entries = strings_split(text, &count);
+	int			count;
+	char	  **entries = strings_split(text, &count);
 
 	for (int i = 0; i < count; i++)
 	{
-		char *value = strchr(entries[i], RECORD_SEPARATOR);
-		char *name;
+		char	   *value = strchr(entries[i], RECORD_SEPARATOR);
+		char	   *name;
 
 		if (value == NULL)
 			continue;
@@ -75,8 +75,8 @@ pairs_free(Pairs *pairs)
 char **
 strings_split(const char *text, int *count)
 {
-	char **strings;
-	int n = text ? 1 : 0;
+	char	  **strings;
+	int			n = text ? 1 : 0;
 
 	for (const char *c = text; c && *c; c++)
 		n += *c == UNIT_SEPARATOR;
@@ -85,7 +85,7 @@ strings_split(const char *text, int *count)
 	{
 		const char *end = strchrnul(text, UNIT_SEPARATOR);
 
-		strings[i] = xprintf("%.*s", (int)(end - text), text);
+		strings[i] = xprintf("%.*s", (int) (end - text), text);
 		text = end + 1;
 	}
 	*count = n;
@@ -134,12 +134,12 @@ template_fill(const char *pattern, const Pairs *values, Buffer *out, Buffer *err
 	while (*c != '\0')
 	{
 		const char *end;
-		char *name, *fallback;
+		char	   *name, *fallback;
 		const Pair *pair;
 
 		if (*c != '{' && *c != '}')
 		{
-			size_t n = strcspn(c, "{}");
+			size_t		n = strcspn(c, "{}");
 
 			buffer_append(out, c, n);
 			c += n;
@@ -158,7 +158,7 @@ template_fill(const char *pattern, const Pairs *values, Buffer *out, Buffer *err
 						  *c, pattern, *c, *c);
 			return false;
 		}
-		name = xprintf("%.*s", (int)(end - c - 1), c + 1);
+		name = xprintf("%.*s", (int) (end - c - 1), c + 1);
 		fallback = strchr(name, ':');
 		if (fallback != NULL)
 			*fallback++ = '\0';
@@ -182,15 +182,15 @@ template_fill(const char *pattern, const Pairs *values, Buffer *out, Buffer *err
 char **
 template_fill_command(char **command, const Pairs *values, Buffer *error)
 {
-	char **filled;
-	int n = 0;
+	char	  **filled;
+	int			n = 0;
 
 	while (command[n] != NULL)
 		n++;
 	filled = xcalloc(n + 1, sizeof(char *));
 	for (int i = 0; i < n; i++)
 	{
-		Buffer element = {0};
+		Buffer		element = {0};
 
 		if (!template_fill(command[i], values, &element, error))
 		{
@@ -206,9 +206,9 @@ template_fill_command(char **command, const Pairs *values, Buffer *error)
 bool
 template_names(char **command, const char *name)
 {
-	char *open = xprintf("{%s", name);
-	size_t len = strlen(open);
-	bool found = false;
+	char	   *open = xprintf("{%s", name);
+	size_t		len = strlen(open);
+	bool		found = false;
 
 	for (char **element = command; *element && !found; element++)
 		for (const char *at = *element; (at = strchr(at, '{')) != NULL && !found;)

@@ -9,15 +9,15 @@
 /* A list of names and values; a NULL value is a name that is known and has none. */
 typedef struct Pair
 {
-	char *name;
-	char *value;
+	char	   *name;
+	char	   *value;
 } Pair;
 
 /* Zero-initialise it. */
 typedef struct Pairs
 {
-	int count;
-	Pair *items;
+	int			count;
+	Pair	   *items;
 } Pairs;
 
 extern void pairs_add(Pairs *pairs, const char *name, const char *value);
@@ -43,4 +43,4 @@ extern char **template_fill_command(char **command, const Pairs *values, Buffer 
 /* Whether an element of the command has the placeholder, with or without default. */
 extern bool template_names(char **command, const char *name);
 
-#endif /* AGENT_TEMPLATE_H */
+#endif							/* AGENT_TEMPLATE_H */

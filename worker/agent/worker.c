@@ -36,23 +36,23 @@
 #define DEFAULT_LEASE 60.0
 #define DEFAULT_HEARTBEAT 15.0
 #define IDLE_PAUSE_FIRST 1.0
-#define IDLE_PAUSE_LAST 5.0 /* no more than what is left behind may wait */
+#define IDLE_PAUSE_LAST 5.0		/* no more than what is left behind may wait */
 #define HAND_BACK_SECONDS 2.0	/* for the last words after the grace */
 #define PRESENCE_SECONDS 2.0	/* that the first claim waits for presence */
 
 static WorkerSetup setup;
 static char id[40];
-static char session[33]; /* a word of this process */
+static char session[33];		/* a word of this process */
 static double heartbeat_interval;
 static double next_heartbeat;
-static bool holds_unknown; /* claims that we do not know may be ours */
+static bool holds_unknown;		/* claims that we do not know may be ours */
 
 static Batch batch;
-static Run run;
-static bool busy;	 /* a config is started and not yet handed in */
-static bool running; /* and run has a process */
+static Run	run;
+static bool busy;				/* a config is started and not yet handed in */
+static bool running;			/* and run has a process */
 
-static bool stop_seen; /* what waits has been handed back */
+static bool stop_seen;			/* what waits has been handed back */
 static Timer grace_timer;
 
 const char *
@@ -66,7 +66,7 @@ worker_id(void)
 static void
 grace_over(void *context)
 {
-	(void)context;
+	(void) context;
 	if (running)
 		process_kill(&run.process);
 }
@@ -74,7 +74,7 @@ grace_over(void *context)
 void
 worker_on_stop(int count)
 {
-	double grace = count == 1 && busy ? setup.options->grace : 0;
+	double		grace = count == 1 && busy ? setup.options->grace : 0;
 
 	if (grace > 0)
 		log_message(LOG_INFO, "stop", "stopping; what is under way has %g s to end", grace);
@@ -126,7 +126,7 @@ choose_heartbeat(double lease)
 static char *
 make_details(void)
 {
-	Buffer json = {0};
+	Buffer		json = {0};
 
 	json_open(&json, NULL, '{');
 	json_string(&json, "session", session);
@@ -163,8 +163,8 @@ failure(DatabaseStatus status, const char *what)
 static int
 register_again(void)
 {
-	char *details = make_details();
-	PGresult *result;
+	char	   *details = make_details();
+	PGresult   *result;
 	DatabaseStatus status = call_register(setup.name, setup.hardware, setup.frameworks, details, &result);
 
 	free(details);
@@ -191,14 +191,14 @@ choose_session(void)
 		for (size_t i = 0; i < sizeof(bytes); i++)
 			snprintf(session + 2 * i, 3, "%02x", bytes[i]);
 	else
-		snprintf(session, sizeof(session), "%d-%ld", (int)getpid(), (long)time(NULL));
+		snprintf(session, sizeof(session), "%d-%ld", (int) getpid(), (long) time(NULL));
 }
 
 int
 worker_register(const WorkerSetup *new_setup)
 {
-	Buffer *event;
-	int code;
+	Buffer	   *event;
+	int			code;
 
 	setup = *new_setup;
 	choose_session();
@@ -228,11 +228,11 @@ obey_verdicts(PGresult *result)
 	{
 		const char *config_id = PQgetvalue(result, i, 0);
 		const char *claim_id = PQgetvalue(result, i, 1);
-		Buffer *event;
+		Buffer	   *event;
 
 		for (int j = 0; j < batch.count; j++)
 		{
-			Config *config = &batch.configs[j];
+			Config	   *config = &batch.configs[j];
 
 			if (strcmp(config->config_id, config_id) != 0 ||
 				(*claim_id != '\0' && strcmp(config->claim_id, claim_id) != 0) || config->dropped)
@@ -251,8 +251,8 @@ obey_verdicts(PGresult *result)
 static void
 heartbeat(void)
 {
-	Buffer tail = {0};
-	PGresult *result;
+	Buffer		tail = {0};
+	PGresult   *result;
 	DatabaseStatus status;
 
 	if (running)
@@ -289,7 +289,7 @@ wait_step(double until)
 static void
 log_end_of_run(const Receipt *receipt)
 {
-	Buffer *event = log_begin(LOG_INFO, "run_end", NULL);
+	Buffer	   *event = log_begin(LOG_INFO, "run_end", NULL);
 
 	json_string(event, "config_id", run.config->config_id);
 	json_string(event, "outcome", run.outcome);
@@ -305,9 +305,9 @@ log_end_of_run(const Receipt *receipt)
 static DatabaseStatus
 hand_in_refusal(Receipt *receipt)
 {
-	Buffer details = {0};
+	Buffer		details = {0};
 	DatabaseStatus status;
-	char *message = xprintf("the database refused the result: %s", database_message());
+	char	   *message = xprintf("the database refused the result: %s", database_message());
 
 	log_message(LOG_ERROR, "hand_in_refused", "config %s: %s", run.config->config_id, message);
 	json_open(&details, NULL, '{');
@@ -322,7 +322,7 @@ hand_in_refusal(Receipt *receipt)
 static void
 hand_in(void)
 {
-	Receipt receipt;
+	Receipt		receipt;
 	DatabaseStatus status = call_hand_in(run.config, run.outcome, run.output, run.output_len, run.log.data, run.log.len,
 										 run.details.data, &receipt);
 
@@ -343,7 +343,7 @@ hand_in(void)
 static void
 run_config(Config *config)
 {
-	Buffer *event;
+	Buffer	   *event;
 	DatabaseStatus status;
 
 	FAULT_POINT("before_start");
@@ -415,7 +415,7 @@ static int
 claim(void)
 {
 	const Options *options = setup.options;
-	bool registered_again = false;
+	bool		registered_again = false;
 
 	for (;;)
 	{
@@ -452,7 +452,7 @@ static bool
 settled(int *code)
 {
 	const Options *options = setup.options;
-	long long left;
+	long long	left;
 	DatabaseStatus status;
 
 	if (!options->until_settled)
@@ -467,7 +467,7 @@ static void
 log_idle(void)
 {
 	const Options *options = setup.options;
-	Buffer why = {0};
+	Buffer		why = {0};
 
 	if (call_explain_empty(id, options->model, options->priority_threshold, &why) == DATABASE_OK)
 		log_message(LOG_INFO, "idle", "%s", buffer_text(&why));
@@ -477,9 +477,9 @@ log_idle(void)
 static int
 work(void)
 {
-	double pause = IDLE_PAUSE_FIRST;
-	double until = events_now() + PRESENCE_SECONDS;
-	int code = 0;
+	double		pause = IDLE_PAUSE_FIRST;
+	double		until = events_now() + PRESENCE_SECONDS;
+	int			code = 0;
 
 	/* nothing is claimed that presence does not cover yet, unless it is long in coming */
 	while (presence_begins() && events_now() < until && !stopping())
@@ -516,7 +516,7 @@ work(void)
 int
 worker_work(void)
 {
-	int code;
+	int			code;
 
 	progress_begin(setup.name, setup.hardware);
 	code = work();

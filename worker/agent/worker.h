@@ -14,7 +14,7 @@ typedef struct WorkerSetup
 	const Machine *machine;
 	const char *name;
 	const char *hardware;
-	const char *frameworks; /* list with the separators of template.h */
+	const char *frameworks;		/* list with the separators of template.h */
 	RunSettings run_settings;
 } WorkerSetup;
 
@@ -28,4 +28,4 @@ extern int worker_work(void);
 /* A stop signal came; called by the event loop. */
 extern void worker_on_stop(int count);
 
-#endif /* AGENT_WORKER_H */
+#endif							/* AGENT_WORKER_H */

@@ -15,7 +15,7 @@
 
 #include "engine.h"
 
-struct backend;
+struct		backend;
 
 struct backend_options
 {
@@ -48,43 +48,43 @@ struct backend_operations
 {
 	const char *name;
 
-	enum engine_status (*plan) (const struct architecture *architecture,
-								const struct workload *workload,
-								const struct backend_options *options,
-								struct memory_plan *plan,
-								struct engine_error *error);
+	enum engine_status (*plan)(const struct architecture *architecture,
+							   const struct workload *workload,
+							   const struct backend_options *options,
+							   struct memory_plan *plan,
+							   struct engine_error *error);
 
 	/* makes the weights from the seed; *backend is NULL unless it succeeds */
-	enum engine_status (*open) (const struct architecture *architecture,
-								const struct workload *workload,
-								const struct backend_options *options,
-								struct backend **backend,
-								struct engine_error *error);
-	void		(*close) (struct backend *backend);
+	enum engine_status (*open)(const struct architecture *architecture,
+							   const struct workload *workload,
+							   const struct backend_options *options,
+							   struct backend **backend,
+							   struct engine_error *error);
+	void (*close)(struct backend *backend);
 
 	/*
 	 * Empties the KV cache and runs tokens[request × length + position];
 	 * length may be less than the workload's input tokens.  sampled has one
 	 * token per request.
 	 */
-	void		(*prefill) (struct backend *backend, const int32_t *tokens,
-							int length, int32_t *sampled);
+	void (*prefill)(struct backend *backend, const int32_t *tokens,
+					int			length, int32_t *sampled);
 
 	/* one more token for each request */
-	void		(*decode) (struct backend *backend, const int32_t *tokens,
-						   int32_t *sampled);
+	void (*decode)(struct backend *backend, const int32_t *tokens,
+				   int32_t *sampled);
 
 	/* the last step's logits, batch × vocabulary, in host memory */
-	const float *(*logits) (struct backend *backend);
+	const float *(*logits)(struct backend *backend);
 
 	/* the best rate seen in about that time, reading what a decode step reads */
-	double		(*read_bandwidth) (struct backend *backend, double seconds);
+	double (*read_bandwidth)(struct backend *backend, double seconds);
 
 	/* the best rate seen in about that time, FLOP/s of a large matrix product */
-	double		(*matrix_rate) (struct backend *backend, double seconds);
+	double (*matrix_rate)(struct backend *backend, double seconds);
 
 	/* answers how many facts it wrote */
-	int			(*facts) (struct backend *backend, struct backend_fact *facts);
+	int (*facts)(struct backend *backend, struct backend_fact *facts);
 };
 
 extern const struct backend_operations cpu_backend;

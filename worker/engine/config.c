@@ -26,7 +26,7 @@ static const struct
 	enum key_type type;
 	int64_t		limit;
 	size_t		offset;
-}			keys[] = {
+} keys[] = {
 	{"n_layers", KEY_REQUIRED, 1 << 12, offsetof(struct architecture, n_layers)},
 	{"hidden_size", KEY_REQUIRED, 1 << 20, offsetof(struct architecture, hidden_size)},
 	{"n_heads", KEY_REQUIRED, 1 << 12, offsetof(struct architecture, n_heads)},

@@ -269,7 +269,7 @@ static char *
 map_memory(size_t size)
 {
 	char	   *memory = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
-							  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+						MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	size_t		before;
 
 	if (memory == MAP_FAILED)
@@ -362,7 +362,7 @@ cpu_read_bandwidth(struct backend *cpu, double seconds)
 		.cpu = cpu,
 		.from = {cpu->memory, cpu->memory + layout->offset[AREA_KEYS]},
 		.slices = {layout->size[AREA_WEIGHTS] / READ_SLICE_BYTES,
-		(layout->offset[AREA_ROPE] - layout->offset[AREA_KEYS]) / READ_SLICE_BYTES},
+				   (layout->offset[AREA_ROPE] - layout->offset[AREA_KEYS]) / READ_SLICE_BYTES},
 	};
 	size_t		slices = reading.slices[0] + reading.slices[1];
 	double		begin = machine_now();
@@ -457,7 +457,8 @@ cpu_facts(struct backend *cpu, struct backend_fact *facts)
 	int			n = 0;
 
 #define FACT(fact, ...) \
-	do { \
+	do \
+	{ \
 		facts[n].name = fact; \
 		snprintf(facts[n++].value, sizeof(facts[0].value), __VA_ARGS__); \
 	} while (0)

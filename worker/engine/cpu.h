@@ -56,7 +56,7 @@ struct cpu_layout
 {
 	size_t		offset[CPU_AREAS];
 	size_t		size[CPU_AREAS];
-	size_t		scratch_floats;	/* of each thread */
+	size_t		scratch_floats; /* of each thread */
 	size_t		total;
 	int			rows;			/* activations hold that many */
 	int			capacity;		/* positions in the KV cache per request */

@@ -34,7 +34,8 @@ static void *
 cache_head(struct backend *cpu, enum cpu_area area, int layer, int request, int head)
 {
 	size_t		index = ((size_t) layer * (size_t) cpu->workload.batch_size + (size_t) request) *
-		(size_t) cpu->a.n_kv_heads + (size_t) head;
+			(size_t) cpu->a.n_kv_heads +
+		(size_t) head;
 
 	return cpu->memory + cpu->layout.offset[area] +
 		index * (size_t) cpu->layout.capacity * (size_t) cpu->a.head_dim *
@@ -209,7 +210,8 @@ static float *
 partial(struct backend *cpu, int splits, int request, int head, int split)
 {
 	size_t		index = ((size_t) request * (size_t) cpu->a.n_heads + (size_t) head) *
-		(size_t) splits + (size_t) split;
+			(size_t) splits +
+		(size_t) split;
 
 	return cpu_floats(cpu, AREA_PARTIALS) + index * (size_t) (cpu->a.head_dim + 2);
 }

@@ -72,9 +72,9 @@ cpu_blas_load(bool wanted, int threads)
 	struct cpu_blas blas = {.library = "not wanted"};
 	void	   *library = NULL;
 	struct link_map *map;
-	char	   *(*get_text) (void);
-	int			(*get_parallel) (void);
-	void		(*set_threads) (int);
+	char *(*get_text)(void);
+	int (*get_parallel)(void);
+	void (*set_threads)(int);
 
 	if (!wanted)
 		return blas;

@@ -8,11 +8,11 @@
 #include <stddef.h>
 
 /* cblas_sgemm, whose enumerations are plain integers in its ABI */
-typedef void (*blas_sgemm) (int order, int transpose_a, int transpose_b,
-							int m, int n, int k,
-							float alpha, const float *a, int lda,
-							const float *b, int ldb,
-							float beta, float *c, int ldc);
+typedef void (*blas_sgemm)(int order, int transpose_a, int transpose_b,
+						   int m, int n, int k,
+						   float alpha, const float *a, int lda,
+						   const float *b, int ldb,
+						   float beta, float *c, int ldc);
 
 #define BLAS_ROW_MAJOR 101
 #define BLAS_NO_TRANSPOSE 111

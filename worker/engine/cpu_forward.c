@@ -76,7 +76,7 @@ run_layers(struct backend *cpu, const struct cpu_block *blocks, int n_blocks, in
 				   cpu_floats(cpu, AREA_QKV), qkv, false);
 		cpu_place(cpu, i, blocks, n_blocks);
 		if (step)
-			cpu_attend_step(cpu, i, blocks[0].position);
+			cpu_attend_step(cpu, i, blocks[0].position);	/* NOLINT: a step has a block */
 		else
 			cpu_attend_prompt(cpu, i, blocks, n_blocks);
 		cpu_linear(cpu, layer->output, hidden, heads, cpu_floats(cpu, AREA_ATTENTION), rows,
@@ -180,7 +180,7 @@ cpu_decode(struct backend *cpu, const int32_t *tokens, int32_t *sampled)
 
 	for (int i = 0; i < batch; i++)
 	{
-		blocks[i] = (struct cpu_block) {i, cpu->context, 1, i};
+		blocks[i] = (struct cpu_block){i, cpu->context, 1, i};
 		embed(cpu, tokens[i], x + (size_t) i * (size_t) cpu->a.hidden_size);
 	}
 	run_layers(cpu, blocks, batch, batch, true);

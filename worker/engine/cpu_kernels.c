@@ -46,31 +46,29 @@ product_tile(const int R, const int C, const int U, const bool bf16,
 	vector		total[MOST_TOTALS];
 	int			i = 0;
 
-#define LOAD_ROW(r, at) (bf16 ? load_bf16(half + (size_t) (r) * ldw + (at)) : load(wide + (size_t) (r) * ldw + (at)))
+#define LOAD_ROW(r, at) (bf16 ? load_bf16(half + (size_t) (r) *ldw + (at)) : load(wide + (size_t) (r) *ldw + (at)))
 #define ADD_TILE(u) \
-	do { \
-		vector		rows[MOST_ROWS]; \
+	do \
+	{ \
+		vector rows[MOST_ROWS]; \
 \
-		_Pragma("GCC unroll 8") \
-		for (int r = 0; r < R; r++) \
+		_Pragma("GCC unroll 8") for (int r = 0; r < R; r++) \
 		{ \
-			rows[r] = LOAD_ROW(r, i + (u) * LANES); \
-			__builtin_prefetch(ahead + ((size_t) r * ldw + (size_t) (i + (u) * LANES)) * size); \
+			rows[r] = LOAD_ROW(r, i + (u) *LANES); \
+			__builtin_prefetch(ahead + ((size_t) r * ldw + (size_t) (i + (u) *LANES)) * size); \
 		} \
-		_Pragma("GCC unroll 8") \
-		for (int c = 0; c < C; c++) \
+		_Pragma("GCC unroll 8") for (int c = 0; c < C; c++) \
 		{ \
-			vector		column = load(x + (size_t) c * ldx + i + (u) * LANES); \
+			vector column = load(x + (size_t) c * ldx + i + (u) *LANES); \
 \
-			_Pragma("GCC unroll 8") \
-			for (int r = 0; r < R; r++) \
-				total[((u) * R + r) * C + c] += rows[r] * column; \
+			_Pragma("GCC unroll 8") for (int r = 0; r < R; r++) \
+				total[((u) *R + r) * C + c] += rows[r] * column; \
 		} \
 	} while (0)
 
 #pragma GCC unroll 32
 	for (int t = 0; t < U * R * C; t++)
-		total[t] = (vector) {0};
+		total[t] = (vector){0};
 	for (; i + U * LANES <= k; i += U * LANES)
 	{
 #pragma GCC unroll 4
@@ -201,20 +199,18 @@ weighted_sum(const bool bf16, const float *p, int n, const void *v, int width, f
 	int			j = 0;
 
 #define SUM_TILE(count) \
-	for (; j + (count) * LANES <= width; j += (count) * LANES) \
+	for (; j + (count) *LANES <= width; j += (count) *LANES) \
 	{ \
-		vector		total[count] = {0}; \
+		vector total[count] = {0}; \
 \
 		for (int t = 0; t < n; t++) \
-			_Pragma("GCC unroll 4") \
-			for (int i = 0; i < (count); i++) \
+			_Pragma("GCC unroll 4") for (int i = 0; i < (count); i++) \
 			{ \
-				size_t		at = (size_t) t * (size_t) width + (size_t) (j + i * LANES); \
+				size_t at = (size_t) t * (size_t) width + (size_t) (j + i * LANES); \
 \
 				total[i] += p[t] * (bf16 ? load_bf16(half + at) : load(wide + at)); \
 			} \
-		_Pragma("GCC unroll 4") \
-		for (int i = 0; i < (count); i++) \
+		_Pragma("GCC unroll 4") for (int i = 0; i < (count); i++) \
 			store(out + j + i * LANES, total[i]); \
 	}
 

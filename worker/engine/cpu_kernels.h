@@ -21,41 +21,41 @@ struct cpu_kernels
 	 * y[c × ldy + r] = Σ_i w[r × ldw + i] · x[c × ldx + i], for rows r and
 	 * columns c; with accumulate it is added to y.
 	 */
-	void		(*product_f32) (const float *w, size_t ldw, int rows, int k,
-								const float *x, size_t ldx, int columns,
-								float *y, size_t ldy, bool accumulate);
-	void		(*product_bf16) (const uint16_t *w, size_t ldw, int rows, int k,
-								 const float *x, size_t ldx, int columns,
-								 float *y, size_t ldy, bool accumulate);
+	void (*product_f32)(const float *w, size_t ldw, int rows, int k,
+						const float *x, size_t ldx, int columns,
+						float	   *y, size_t ldy, bool accumulate);
+	void (*product_bf16)(const uint16_t *w, size_t ldw, int rows, int k,
+						 const float *x, size_t ldx, int columns,
+						 float *y, size_t ldy, bool accumulate);
 
 	/* out[j] = Σ_t p[t] · v[t × width + j] */
-	void		(*weighted_sum_f32) (const float *p, int n, const float *v, int width, float *out);
-	void		(*weighted_sum_bf16) (const float *p, int n, const uint16_t *v, int width, float *out);
+	void (*weighted_sum_f32)(const float *p, int n, const float *v, int width, float *out);
+	void (*weighted_sum_bf16)(const float *p, int n, const uint16_t *v, int width, float *out);
 
 	/* s[i] = exp(scale · s[i] − largest); answers their sum */
-	float		(*exponentials) (float *s, int n, float scale, float *largest);
+	float (*exponentials)(float *s, int n, float scale, float *largest);
 
 	/* out = gate · sigmoid(gate) · up */
-	void		(*swiglu) (const float *gate, const float *up, float *out, int n);
+	void (*swiglu)(const float *gate, const float *up, float *out, int n);
 
 	/* out = x ÷ rms(x) · weight; out may be x */
-	void		(*rmsnorm) (const float *x, const float *weight, float *out, int n, float epsilon);
+	void (*rmsnorm)(const float *x, const float *weight, float *out, int n, float epsilon);
 
 	/* turns the pairs (x[i], x[i + half]) by the angles given as cos and sin */
-	void		(*rotate_pairs) (float *x, const float *cosines, const float *sines, int half);
+	void (*rotate_pairs)(float *x, const float *cosines, const float *sines, int half);
 
-	void		(*add) (float *to, const float *from, int n);
-	void		(*widen) (const uint16_t *from, float *to, size_t n);
-	void		(*narrow) (const float *from, uint16_t *to, size_t n);
+	void (*add)(float *to, const float *from, int n);
+	void (*widen)(const uint16_t *from, float *to, size_t n);
+	void (*narrow)(const float *from, uint16_t *to, size_t n);
 
 	/* the first index of the largest value */
-	int			(*argmax) (const float *x, int n);
+	int (*argmax)(const float *x, int n);
 
 	/* reads bytes (a multiple of 256) and nothing else; the sum keeps the compiler honest */
-	float		(*read) (const void *from, size_t bytes);
+	float (*read)(const void *from, size_t bytes);
 
 	/* one row of synthetic weights, see model.c */
-	void		(*fill) (float *to, uint64_t key, int n, float scale, float offset);
+	void (*fill)(float *to, uint64_t key, int n, float scale, float offset);
 };
 
 extern const struct cpu_kernels cpu_kernels_plain;

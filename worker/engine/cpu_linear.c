@@ -103,8 +103,7 @@ item_rows(const struct backend *cpu, int n, int k, int m)
 static const char *
 weight_rows(const struct linear *linear, int row)
 {
-	return linear->weights + (size_t) row * (size_t) linear->k *
-		precision_bytes(linear->cpu->workload.precision);
+	return linear->weights + (size_t) row * (size_t) linear->k * precision_bytes(linear->cpu->workload.precision);
 }
 
 static float *
@@ -161,7 +160,7 @@ cpu_gate_up(struct backend *cpu, const void *gate_up, const float *x, int m, flo
 	int			ffn = (int) cpu->a.ffn_dim;
 	int			hidden = (int) cpu->a.hidden_size;
 	struct linear linear = {cpu, gate_up, ffn, hidden, item_rows(cpu, ffn, hidden, m),
-	x, m, out, ffn, false};
+							x, m, out, ffn, false};
 
 	pool_run(cpu->pool, gate_up_item, &linear, cpu_parts(ffn, linear.step));
 }

@@ -64,7 +64,7 @@ widen_one(uint16_t half)
 INLINE vector
 splat(float value)
 {
-	return (vector) {0} + value;
+	return (vector){0} + value;
 }
 
 /* a where the mask is set, else b */
@@ -130,9 +130,9 @@ exponential(vector x)
 	const vector low = splat(-87.0f);
 	const vector high = splat(88.0f);
 	const float magic = 12582912.0f;	/* 1.5 × 2^23 rounds to an integer */
-	vector		n,
-				f,
-				y;
+	vector n,
+		f,
+		y;
 
 	x = choose(x < low, low, x);
 	x = choose(x > high, high, x);

@@ -8,7 +8,7 @@
 
 enum engine_status
 engine_fail(struct engine_error *error, enum engine_status status,
-			const char *format,...)
+			const char *format, ...)
 {
 	va_list		args;
 

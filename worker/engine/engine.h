@@ -29,8 +29,8 @@ struct engine_error
 /* fills error with a formatted message and returns status */
 extern enum engine_status engine_fail(struct engine_error *error,
 									  enum engine_status status,
-									  const char *format,...)
-			__attribute__((format(printf, 3, 4)));
+									  const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 enum precision
 {

@@ -382,8 +382,10 @@ json_member(const struct json *object, const char *key)
 static int
 utf8_length(const unsigned char *s)
 {
-	int			length = s[0] < 0x80 ? 1 : s[0] >= 0xC2 && s[0] < 0xE0 ? 2 :
-		(s[0] & 0xF0) == 0xE0 ? 3 : s[0] >= 0xF0 && s[0] < 0xF5 ? 4 : 0;
+	int			length = s[0] < 0x80 ? 1 : s[0] >= 0xC2 && s[0] < 0xE0 ? 2
+		: (s[0] & 0xF0) == 0xE0								   ? 3
+		: s[0] >= 0xF0 && s[0] < 0xF5						   ? 4
+															   : 0;
 
 	for (int i = 1; i < length; i++)
 		if ((s[i] & 0xC0) != 0x80)

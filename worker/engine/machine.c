@@ -53,7 +53,7 @@ find_line(const char *path, const char *prefix, char *line, size_t size)
  * the root.
  */
 static void
-visit_cgroups(void (*visit) (const char *directory, void *argument), void *argument)
+visit_cgroups(void (*visit)(const char *directory, void *argument), void *argument)
 {
 	char		group[2048];
 	char		directory[2048 + sizeof(CGROUP_ROOT)];
@@ -203,14 +203,14 @@ machine_usage(void)
 {
 	struct machine_usage usage = {machine_now(), 0, NAN, NAN};
 	struct rusage own;
-	double		user,
-				nice,
-				system,
-				idle,
-				iowait,
-				irq,
-				softirq,
-				steal;
+	double user,
+		nice,
+		system,
+		idle,
+		iowait,
+		irq,
+		softirq,
+		steal;
 	double		tick = 1.0 / (double) sysconf(_SC_CLK_TCK);
 	char		line[512];
 

@@ -12,7 +12,7 @@
 extern double machine_now(void);
 
 /* CPUs we may use: the affinity mask, capped by the control group's quota */
-extern int	machine_cpus(void);
+extern int machine_cpus(void);
 
 /* bytes we may still take: available memory, capped by the control group's limit */
 extern int64_t machine_available_memory(void);

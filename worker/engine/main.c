@@ -32,40 +32,40 @@
 
 /* what --calibrate reads when it is given no architecture: 513 MiB of weights in fp32 */
 static const char default_shape[] =
-"{\"n_layers\":30,\"hidden_size\":576,\"n_heads\":9,\"n_kv_heads\":3,\"head_dim\":64,"
-"\"ffn_dim\":1536,\"vocab_size\":49152,\"tied_embeddings\":true}";
+	"{\"n_layers\":30,\"hidden_size\":576,\"n_heads\":9,\"n_kv_heads\":3,\"head_dim\":64,"
+	"\"ffn_dim\":1536,\"vocab_size\":49152,\"tied_embeddings\":true}";
 
 static const char help[] =
-"usage: " TOOL " --architecture JSON|@FILE --batch-size N --input-tokens N --output-tokens N\n"
-"\n"
-"Runs a decoder-only transformer of the given shape, with synthetic weights, and\n"
-"writes what it measured as one JSON object.\n"
-"\n"
-"  --architecture JSON|@FILE  the model's shape: n_layers, hidden_size, n_heads, ffn_dim,\n"
-"                             vocab_size; optional n_kv_heads (n_heads), head_dim\n"
-"                             (hidden_size ÷ n_heads), tied_embeddings, qkv_bias, qk_norm.\n"
-"                             Dense models only: a mixture of experts is refused.\n"
-"  --model NAME               a name to repeat in the result\n"
-"  --batch-size N             requests that run together, 1 to 64\n"
-"  --input-tokens N           tokens of each prompt\n"
-"  --output-tokens N          tokens to produce for each request\n"
-"  --precision fp32|bf16      of weights and KV cache, default fp32; bf16 computes in fp32\n"
-"  --seed N                   of weights and tokens, default 1\n"
-"  --threads N|auto           default auto: the CPUs this process may use\n"
-"  --budget SECONDS           for the whole process, default 10; one repeat is always made\n"
-"  --backend auto|cpu         default auto\n"
-"  --output FILE              write the result there instead of standard output\n"
-"  --calibrate                only measure this machine: read bandwidth over the\n"
-"                             architecture's footprint, and the best matrix product\n"
-"  --kernels NAME             plain, avx2 or avx512 instead of the best (for tests)\n"
-"  --no-blas                  do not use OpenBLAS (for tests)\n"
-"  --help, --version\n"
-"\n"
-"The tokens fed come from the seed, not from the model.  OpenBLAS is used where it\n"
-"is installed; BENCHORCH_BLAS_CORETYPE overrides which of its kernels.\n"
-"\n"
-"Exit codes: 0 ok, 64 wrong command line, 65 a config that cannot be run,\n"
-"69 does not fit into memory, 70 internal error.\n";
+	"usage: " TOOL " --architecture JSON|@FILE --batch-size N --input-tokens N --output-tokens N\n"
+	"\n"
+	"Runs a decoder-only transformer of the given shape, with synthetic weights, and\n"
+	"writes what it measured as one JSON object.\n"
+	"\n"
+	"  --architecture JSON|@FILE  the model's shape: n_layers, hidden_size, n_heads, ffn_dim,\n"
+	"                             vocab_size; optional n_kv_heads (n_heads), head_dim\n"
+	"                             (hidden_size ÷ n_heads), tied_embeddings, qkv_bias, qk_norm.\n"
+	"                             Dense models only: a mixture of experts is refused.\n"
+	"  --model NAME               a name to repeat in the result\n"
+	"  --batch-size N             requests that run together, 1 to 64\n"
+	"  --input-tokens N           tokens of each prompt\n"
+	"  --output-tokens N          tokens to produce for each request\n"
+	"  --precision fp32|bf16      of weights and KV cache, default fp32; bf16 computes in fp32\n"
+	"  --seed N                   of weights and tokens, default 1\n"
+	"  --threads N|auto           default auto: the CPUs this process may use\n"
+	"  --budget SECONDS           for the whole process, default 10; one repeat is always made\n"
+	"  --backend auto|cpu         default auto\n"
+	"  --output FILE              write the result there instead of standard output\n"
+	"  --calibrate                only measure this machine: read bandwidth over the\n"
+	"                             architecture's footprint, and the best matrix product\n"
+	"  --kernels NAME             plain, avx2 or avx512 instead of the best (for tests)\n"
+	"  --no-blas                  do not use OpenBLAS (for tests)\n"
+	"  --help, --version\n"
+	"\n"
+	"The tokens fed come from the seed, not from the model.  OpenBLAS is used where it\n"
+	"is installed; BENCHORCH_BLAS_CORETYPE overrides which of its kernels.\n"
+	"\n"
+	"Exit codes: 0 ok, 64 wrong command line, 65 a config that cannot be run,\n"
+	"69 does not fit into memory, 70 internal error.\n";
 
 enum action
 {
@@ -264,7 +264,7 @@ read_architecture(const char *source, struct architecture *architecture, struct 
 	size_t		length;
 	enum engine_status status;
 
-	if (source[0] != '@')
+	if (source[0] != '@')		/* NOLINT: the options were checked */
 		return config_read_architecture(source, architecture, error);
 	file = fopen(source + 1, "re");
 	text = calloc(1, LARGEST_FILE + 1);
@@ -294,9 +294,7 @@ check_memory(const struct memory_plan *plan, struct engine_error *error)
 
 	if (plan->total <= plan->available)
 		return ENGINE_OK;
-	fprintf(stderr, "{\"outcome\":\"host_oom\",\"needed_bytes\":%" PRId64 ",\"available_bytes\":%" PRId64
-			",\"weights_bytes\":%" PRId64 ",\"kv_cache_bytes\":%" PRId64 ",\"activations_bytes\":%" PRId64
-			",\"library_bytes\":%" PRId64 "}\n", plan->total, plan->available,
+	fprintf(stderr, "{\"outcome\":\"host_oom\",\"needed_bytes\":%" PRId64 ",\"available_bytes\":%" PRId64 ",\"weights_bytes\":%" PRId64 ",\"kv_cache_bytes\":%" PRId64 ",\"activations_bytes\":%" PRId64 ",\"library_bytes\":%" PRId64 "}\n", plan->total, plan->available,
 			plan->weights, plan->kv_cache, plan->activations, plan->library);
 	return engine_fail(error, ENGINE_DOES_NOT_FIT,
 					   "does not fit: weights %.2f + KV cache %.2f + activations %.2f + libraries %.2f = %.2f GiB, available are %.2f GiB",
@@ -431,7 +429,7 @@ main(int argc, char **argv)
 	struct engine_error error = {""};
 	struct arguments arguments = {
 		.backend = "auto",
-		.options = {.threads = 0,.library = true},
+		.options = {.threads = 0, .library = true},
 		.workload = {PRECISION_FP32, -1, -1, -1, 1},
 		.budget = 10,
 	};

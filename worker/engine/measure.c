@@ -255,13 +255,13 @@ measure_run(const struct backend_operations *operations, struct backend *backend
 			double budget, double deadline,
 			struct measurement *m, struct engine_error *error)
 {
-	struct run	run = {.operations = operations,.backend = backend,.workload = workload};
+	struct run	run = {.operations = operations, .backend = backend, .workload = workload};
 	enum engine_status status = ENGINE_OK;
 	struct machine_usage before;
 	struct machine_usage after;
 
 	memset(m, 0, sizeof(*m));
-	m->ceilings = (struct ceilings) {NAN, NAN};
+	m->ceilings = (struct ceilings){NAN, NAN};
 	if (!make_tokens(&run, a))
 		status = engine_fail(error, ENGINE_INTERNAL, "out of memory");
 	if (status == ENGINE_OK)

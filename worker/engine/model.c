@@ -32,17 +32,15 @@ mix(uint64_t x)
 static struct model_tensor
 matrix(int64_t rows, int64_t columns, bool per_layer, double variance)
 {
-	return (struct model_tensor) {
-		rows, columns, per_layer, true, (float) sqrt(3 * variance / (double) columns), 0
-	};
+	return (struct model_tensor){
+		rows, columns, per_layer, true, (float) sqrt(3 * variance / (double) columns), 0};
 }
 
 static struct model_tensor
 vector(int64_t columns, bool present, bool per_layer, float offset)
 {
-	return (struct model_tensor) {
-		present ? 1 : 0, columns, per_layer, false, 0.1f, offset
-	};
+	return (struct model_tensor){
+		present ? 1 : 0, columns, per_layer, false, 0.1f, offset};
 }
 
 struct model_tensor
@@ -79,7 +77,7 @@ model_tensor(const struct architecture *a, enum model_tensor_kind kind)
 		case TENSOR_KINDS:
 			break;
 	}
-	return (struct model_tensor) {0};
+	return (struct model_tensor){0};
 }
 
 uint64_t

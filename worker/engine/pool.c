@@ -70,7 +70,7 @@ pause_cpu(void)
 #if defined(__x86_64__)
 	__builtin_ia32_pause();
 #elif defined(__aarch64__)
-	__asm__ volatile ("isb");
+	__asm__ volatile("isb");
 #endif
 }
 
@@ -147,7 +147,7 @@ pool_create(int threads)
 
 	if (pool == NULL)
 		return NULL;
-	*pool = (struct pool) {.threads = 1,.caller = {MOST_SPIN}};
+	*pool = (struct pool){.threads = 1, .caller = {MOST_SPIN}};
 	pool->helpers = calloc((size_t) threads, sizeof(pthread_t));
 	while (pool->helpers != NULL && pool->threads < threads)
 	{
@@ -155,7 +155,7 @@ pool_create(int threads)
 
 		if (helper == NULL)
 			break;
-		*helper = (struct helper) {pool, pool->threads};
+		*helper = (struct helper){pool, pool->threads};
 		if (pthread_create(&pool->helpers[pool->threads], NULL, helper_main, helper) != 0)
 		{
 			free(helper);

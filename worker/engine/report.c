@@ -65,14 +65,17 @@ enum field_type
 	FIELD_SUMMARY_WITHOUT_P90,
 };
 
-#define FIELD(type, name) {type, #name, offsetof(struct result, name)}
+#define FIELD(type, name) \
+	{ \
+		type, #name, offsetof(struct result, name) \
+	}
 
 static const struct
 {
 	enum field_type type;
 	const char *name;
 	size_t		offset;
-}			fields[] = {
+} fields[] = {
 	FIELD(FIELD_TEXT, tool),
 	FIELD(FIELD_TEXT, version),
 	FIELD(FIELD_INTEGER, schema),

@@ -49,7 +49,7 @@ roofline_bound(const struct architecture *a, const struct workload *workload,
 	for (double c = S + 1; c <= S + O - 1; c++)
 		steps += fmax(roofline_decode_bytes(a, workload, c) / BW,
 					  (2 * Pmm * B + 4 * Lhd * B * c) / F);
-	return (struct roofline) {
+	return (struct roofline){
 		.ttft_s = fmax(flops / F, (Pmm * w + B * S * K) / BW),
 		.tpot_s = O > 1 ? steps / (O - 1) : NAN,
 		.memory_bytes = P * w + B * (S + O) * K,

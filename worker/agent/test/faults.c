@@ -13,9 +13,9 @@
 void
 fault_point(const char *name)
 {
-	static int passed;
+	static int	passed;
 	const char *wanted = getenv("BENCHORCH_FAULT");
-	size_t len = strlen(name);
+	size_t		len = strlen(name);
 
 	if (wanted == NULL || strncmp(wanted, name, len) != 0 || (wanted[len] != '\0' && wanted[len] != ':'))
 		return;

@@ -15,8 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static int tests;
-static int failures;
+static int	tests;
+static int	failures;
 
 static void
 check(bool ok, const char *name)
@@ -28,7 +28,7 @@ check(bool ok, const char *name)
 static void
 check_text(const char *got, const char *expected, const char *name)
 {
-	bool ok = strcmp(got, expected) == 0;
+	bool		ok = strcmp(got, expected) == 0;
 
 	check(ok, name);
 	if (!ok)
@@ -42,8 +42,8 @@ test_template(void)
 {
 	static const struct
 	{
-		const char *pattern, *filled, /* or */
-			*error;					  /* what the reason contains */
+		const char *pattern, *filled,	/* or */
+			*error;				/* what the reason contains */
 	} rows[] = {
 		{"plain", "plain", NULL},
 		{"", "", NULL},
@@ -66,7 +66,7 @@ test_template(void)
 		{"{model", NULL, "unbalanced {"},
 		{"model}", NULL, "unbalanced }"},
 	};
-	Pairs values = {0};
+	Pairs		values = {0};
 
 	pairs_add(&values, "model", "org/name");
 	pairs_add(&values, "batch_size", "4");
@@ -79,9 +79,9 @@ test_template(void)
 				"a=b");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 	{
-		Buffer out = {0}, error = {0};
-		bool ok = template_fill(rows[i].pattern, &values, &out, &error);
-		char *name = xprintf("template \"%s\"", rows[i].pattern);
+		Buffer		out = {0}, error = {0};
+		bool		ok = template_fill(rows[i].pattern, &values, &out, &error);
+		char	   *name = xprintf("template \"%s\"", rows[i].pattern);
 
 		if (rows[i].filled != NULL)
 			check_text(ok ? out.data : "(error)", rows[i].filled, name);
@@ -97,11 +97,11 @@ test_template(void)
 static void
 test_lists(void)
 {
-	int count;
-	char **strings = strings_split("a\x1f\x1f"
+	int			count;
+	char	  **strings = strings_split("a\x1f\x1f"
 								   "b c",
 								   &count);
-	char *command[] = {"x", "--out={result_file}", "{{work_dir}}", "{port:1}", NULL};
+	char	   *command[] = {"x", "--out={result_file}", "{{work_dir}}", "{port:1}", NULL};
 
 	check(count == 3 && strcmp(strings[1], "") == 0 && strcmp(strings[2], "b c") == 0,
 		  "an empty element of a list is kept");
@@ -126,8 +126,8 @@ test_outcomes(void)
 	static const struct
 	{
 		const char *name;
-		RunEnd end;
-		const char *outcome, *message; /* what it contains */
+		RunEnd		end;
+		const char *outcome, *message;	/* what it contains */
 	} rows[] = {
 		{"output and exit 0", {.output_len = 2}, "ok", ""},
 		{"exit 0 without output", {.log = "warming up\ngone\n"}, "bad_output", "without output: gone"},
@@ -185,9 +185,9 @@ test_outcomes(void)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 	{
-		RunEnd end = rows[i].end;
-		Buffer message = {0};
-		char *name = xprintf("outcome of %s", rows[i].name);
+		RunEnd		end = rows[i].end;
+		Buffer		message = {0};
+		char	   *name = xprintf("outcome of %s", rows[i].name);
 		const char *outcome;
 
 		end.command = end.command ? end.command : "/opt/bin/bench";
@@ -207,8 +207,8 @@ test_outcomes(void)
 static Capture *
 captured_lines(int n, size_t piece)
 {
-	Capture *capture = xcalloc(1, sizeof(Capture));
-	Buffer lines = {0};
+	Capture    *capture = xcalloc(1, sizeof(Capture));
+	Buffer		lines = {0};
 
 	for (int i = 0; i < n; i++)
 		buffer_printf(&lines, "line %04d\n", i);
@@ -225,18 +225,18 @@ test_capture(void)
 
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
 	{
-		Capture *capture = captured_lines(9000, pieces[i]);
-		Buffer out = {0};
-		uint64_t dropped = capture_render(capture, &out);
+		Capture    *capture = captured_lines(9000, pieces[i]);
+		Buffer		out = {0};
+		uint64_t	dropped = capture_render(capture, &out);
 		char *middle =
-			xprintf("line 1637\n[... %d bytes dropped ...]\nline %04d\n", (int)dropped, 1638 + (int)dropped / 10);
-		char *name = xprintf("whole first and last lines are kept, in pieces of %zu", pieces[i]);
+			xprintf("line 1637\n[... %d bytes dropped ...]\nline %04d\n", (int) dropped, 1638 + (int) dropped / 10);
+		char	   *name = xprintf("whole first and last lines are kept, in pieces of %zu", pieces[i]);
 
 		check(dropped == 8090 && strstr(out.data, middle) != NULL && strncmp(out.data, "line 0000\n", 10) == 0 &&
 				  strcmp(out.data + out.len - 10, "line 8999\n") == 0,
 			  name);
 		if (dropped != 8090)
-			printf("# dropped %d\n", (int)dropped);
+			printf("# dropped %d\n", (int) dropped);
 		buffer_free(&out);
 		free(middle);
 		free(name);
@@ -244,11 +244,11 @@ test_capture(void)
 	}
 	for (int n = 1600; n <= 8192; n += 1648)
 	{
-		Capture *capture = captured_lines(n, 333);
-		Buffer out = {0};
-		uint64_t dropped = capture_render(capture, &out);
+		Capture    *capture = captured_lines(n, 333);
+		Buffer		out = {0};
+		uint64_t	dropped = capture_render(capture, &out);
 
-		check(dropped == 0 && out.len == (size_t)n * 10 && atoi(out.data + out.len - 5) == n - 1,
+		check(dropped == 0 && out.len == (size_t) n * 10 && atoi(out.data + out.len - 5) == n - 1,
 			  "what fits is kept whole");
 		buffer_free(&out);
 		capture_recent(capture, 25, &out);
@@ -263,7 +263,7 @@ test_capture(void)
 static void
 test_json(void)
 {
-	Buffer json = {0};
+	Buffer		json = {0};
 
 	json_open(&json, NULL, '{');
 	json_string(&json, "text", "a\"b\\c\n\t\x01 \xC3\xA9 \xF0\x9F\x98\x80");
@@ -289,7 +289,7 @@ test_json(void)
 static void
 test_secrets(void)
 {
-	Buffer text = {0};
+	Buffer		text = {0};
 
 	log_add_secret("HF_TOKEN=hf_abcdef");
 	log_add_secret("HOME=/home/user");
@@ -309,7 +309,7 @@ test_options(void)
 	static const struct
 	{
 		const char *argument, *value;
-		int code;
+		int			code;
 	} rows[] = {
 		{"--batch-size", "1", -1},
 		{"--batch-size", "500", -1},
@@ -331,15 +331,15 @@ test_options(void)
 		{"stray", NULL, 64},
 		{"--until-settled", NULL, -1},
 	};
-	int saved = dup(STDERR_FILENO);
+	int			saved = dup(STDERR_FILENO);
 
 	if (freopen("/dev/null", "w", stderr) == NULL)
 		return;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 	{
-		char *argv[] = {"benchorch-worker", (char *)rows[i].argument, (char *)rows[i].value, NULL};
-		Options options;
-		char *name = xprintf("option %s %s", rows[i].argument, rows[i].value ? rows[i].value : "");
+		char	   *argv[] = {"benchorch-worker", (char *) rows[i].argument, (char *) rows[i].value, NULL};
+		Options		options;
+		char	   *name = xprintf("option %s %s", rows[i].argument, rows[i].value ? rows[i].value : "");
 
 		optind = 0;
 		check(options_parse(&options, rows[i].value ? 3 : 2, argv) == rows[i].code, name);
