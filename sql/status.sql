@@ -162,7 +162,7 @@ BEGIN
 		-- its time has come
 		UPDATE benchorch.delayed_configs SET due_at = clock_timestamp();
 		IF EXISTS (SELECT FROM benchorch.check_invariants()) THEN
-			RAISE WARNING 'invariants broken: %', (SELECT string_agg(i::text, ', ') FROM benchorch.check_invariants() AS i);
+			RAISE WARNING 'invariants broken: %', (SELECT string_agg(k::text, ', ') FROM benchorch.check_invariants() AS k);
 		END IF;
 	END LOOP;
 END $$;

@@ -335,7 +335,8 @@ benchorch_normalize(const Adapter *adapter, Jsonb *raw, Metrics *metrics)
 
 		if (!isnan(v[row->metric]))
 			continue;			/* a preferred path has found it */
-		v[row->metric] = usable(row->metric, row->scale * number(find(raw, row->path, adapter->no_vars), &half[row->metric]));
+		v[row->metric] = usable(row->metric,
+								row->scale * number(find(raw, row->path, adapter->no_vars), &half[row->metric]));
 		half[row->metric] *= row->scale;
 		used[i] = !isnan(v[row->metric]);
 		found |= used[i];

@@ -103,7 +103,8 @@ blame_worker(const pg_uuid_t *worker, Outcome outcome, int32 framework_id, const
 
 	values[0] = UUIDPGetDatum(worker);
 	values[1] = Int32GetDatum(framework_id);
-	values[2] = CStringGetTextDatum(psprintf("%s: %s", benchorch_outcome_name(outcome), message ? message : "no message"));
+	values[2] = CStringGetTextDatum(psprintf("%s: %s", benchorch_outcome_name(outcome),
+											 message ? message : "no message"));
 	benchorch_run(&fault_worker, values, outcome == OUTCOME_GPU_FAULT ? " n " : NULL);
 }
 
@@ -224,7 +225,8 @@ prune(int64 witness_id)
 	Datum		values[1] = {Int64GetDatum(witness_id)};
 	uint64		n = benchorch_run(&dominated_configs, values, NULL);
 	int64	   *ids = palloc(sizeof(int64) * Max(n, 1));
-	char	   *reason = psprintf("needs at least the GPU memory of config " INT64_FORMAT ", which ran out of it", witness_id);
+	char	   *reason = psprintf("needs at least the GPU memory of config " INT64_FORMAT ", which ran out of it",
+							witness_id);
 
 	for (uint64 i = 0; i < n; i++)
 		ids[i] = benchorch_column_int64(i, 1);
@@ -246,7 +248,8 @@ free_gpu_share(Datum details)
 
 	if (details == (Datum) 0 || !JB_ROOT_IS_OBJECT(DatumGetJsonbP(details)))
 		return -1;
-	value = getKeyJsonValueFromContainer(&DatumGetJsonbP(details)->root, "gpu_free_share", strlen("gpu_free_share"), &buffer);
+	value = getKeyJsonValueFromContainer(&DatumGetJsonbP(details)->root, "gpu_free_share", strlen("gpu_free_share"),
+										 &buffer);
 	if (value == NULL || value->type != jbvNumeric)
 		return -1;
 	return DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));

@@ -118,7 +118,8 @@ extern Outcome benchorch_outcome_from_message(const char *message);
 /* Errors that several verbs raise. */
 extern void benchorch_no_such_config(int64 config_id) pg_attribute_noreturn();	/* 42704 */
 extern void benchorch_stale_claim(int64 config_id, int64 claim_id) pg_attribute_noreturn(); /* BO001 */
-extern void benchorch_bad_transition(int64 config_id, ConfigStatus from, ConfigStatus to) pg_attribute_noreturn();	/* BO002 */
+extern void benchorch_bad_transition(int64 config_id, ConfigStatus from, ConfigStatus to)
+	pg_attribute_noreturn();	/* BO002 */
 
 /* --------------------------------------------------------------- in status.c */
 
@@ -265,17 +266,19 @@ extern Jsonb *benchorch_parse_output(const char *bytes, Size len, char **why);
 /* ------------------------------------------------------------- in adapters.c */
 
 /* The canonical metrics, as columns of benchmark_results; see docs/results.md. */
+/* clang-format off */
 #define BENCHORCH_METRICS(M) \
 	M(0, ttft_mean_ms) \
 	M(1, ttft_p50_ms) M(2, ttft_p90_ms) M(3, ttft_p95_ms) M(4, ttft_p99_ms) \
-		M(5, tpot_mean_ms) M(6, tpot_p50_ms) M(7, tpot_p90_ms) M(8, tpot_p95_ms) M(9, tpot_p99_ms) \
-			M(10, itl_mean_ms) M(11, itl_p50_ms) M(12, itl_p95_ms) M(13, itl_p99_ms) M(14, e2e_mean_ms) \
-				M(15, e2e_p50_ms) M(16, e2e_p90_ms) M(17, e2e_p95_ms) M(18, e2e_p99_ms) M(19, requests_per_s) \
-					M(20, output_tokens_per_s) M(21, total_tokens_per_s) M(22, goodput_per_s) M(23, concurrency_mean) \
-						M(24, requests_completed) M(25, requests_failed) M(26, input_tokens) M(27, output_tokens) \
-							M(28, duration_s) M(29, gpu_memory_peak_bytes) M(30, host_memory_peak_bytes) M(31, energy_j) \
-								M(32, roofline_prefill) M(33, roofline_decode) M(34, roofline_prefill_measured) \
-									M(35, roofline_decode_measured) M(36, accuracy) M(37, noise_rel)
+	M(5, tpot_mean_ms) M(6, tpot_p50_ms) M(7, tpot_p90_ms) M(8, tpot_p95_ms) M(9, tpot_p99_ms) \
+	M(10, itl_mean_ms) M(11, itl_p50_ms) M(12, itl_p95_ms) M(13, itl_p99_ms) M(14, e2e_mean_ms) \
+	M(15, e2e_p50_ms) M(16, e2e_p90_ms) M(17, e2e_p95_ms) M(18, e2e_p99_ms) M(19, requests_per_s) \
+	M(20, output_tokens_per_s) M(21, total_tokens_per_s) M(22, goodput_per_s) M(23, concurrency_mean) \
+	M(24, requests_completed) M(25, requests_failed) M(26, input_tokens) M(27, output_tokens) \
+	M(28, duration_s) M(29, gpu_memory_peak_bytes) M(30, host_memory_peak_bytes) M(31, energy_j) \
+	M(32, roofline_prefill) M(33, roofline_decode) M(34, roofline_prefill_measured) \
+	M(35, roofline_decode_measured) M(36, accuracy) M(37, noise_rel)
+/* clang-format on */
 
 typedef enum Metric
 {

@@ -223,7 +223,8 @@ static Statement lock_lease = {
 #define FITTING_ARGS .nargs = 6, .types = {INT4OID, INT4ARRAYOID, INT4OID, UUIDOID, UUIDOID, INT4OID}
 
 static Statement best_priority = {
-	.sql = "SELECT c.priority" TAKEABLE " AND c.hardware_config_id = $6 ORDER BY c.hardware_config_id, c.priority, c.id LIMIT 1",
+	.sql = "SELECT c.priority" TAKEABLE
+	" AND c.hardware_config_id = $6 ORDER BY c.hardware_config_id, c.priority, c.id LIMIT 1",
 	FITTING_ARGS
 };
 
@@ -395,7 +396,13 @@ pop_lane_chunk(Claim *claim, const Slot *slot, int32 hardware, int32 *lane_id, i
 	if (next == length)
 		benchorch_run(&delete_lane_chunk, (Datum[]){Int64GetDatum(chunk_id)}, NULL);
 	else
-		benchorch_run(&advance_lane_chunk, (Datum[]){Int64GetDatum(chunk_id), Int32GetDatum(next + 1), Int32GetDatum(chunk_priorities[next])}, NULL);
+	{
+		Datum		advance[3] = {
+			Int64GetDatum(chunk_id), Int32GetDatum(next + 1), Int32GetDatum(chunk_priorities[next])
+		};
+
+		benchorch_run(&advance_lane_chunk, advance, NULL);
+	}
 	return next - start;
 }
 

@@ -21,11 +21,17 @@ static Statement normalize_pending = {
 	.types = {INT8OID}
 };
 
+static Statement end_wait = {
+	.sql = "UPDATE benchorch.benchmark_configs SET due_at = NULL, version = version + 1 WHERE id = $1",
+	.nargs = 1,
+	.types = {INT8OID}
+};
+
 static Statement normalize_settled = {
 	.sql = "UPDATE benchorch.benchmark_configs SET completed_at = coalesce(completed_at, pg_catalog.clock_timestamp()),"
 	" error_message = CASE WHEN status = 'skipped' THEN coalesce(error_message, 'skipped by a direct UPDATE')"
 	"  ELSE error_message END,"
-	" run_started = false, version = version + 1 WHERE id = $1",
+	" due_at = NULL, run_started = false, version = version + 1 WHERE id = $1",
 	.nargs = 1,
 	.types = {INT8OID}
 };
@@ -40,7 +46,9 @@ static Statement place_row = {
 };
 
 /* What a typed UPDATE must leave alone. */
-static const char *const fixed_columns[] = {"id", "lane_id", "claim_id", "gpus", "attempt", "run_started", "witness_id", "due_at"};
+static const char *const fixed_columns[] = {
+	"id", "lane_id", "claim_id", "gpus", "attempt", "run_started", "witness_id", "due_at"
+};
 
 static bool
 same_value(TriggerData *trigger, const char *column)
@@ -78,11 +86,14 @@ benchorch_config_updated(PG_FUNCTION_ARGS)
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	bool		isnull;
 	Datum		id = SPI_getbinval(trigger->tg_newtuple, desc, SPI_fnumber(desc, "id"), &isnull);
-	pg_uuid_t  *model = DatumGetUUIDP(SPI_getbinval(trigger->tg_newtuple, desc, SPI_fnumber(desc, "model_version_id"), &isnull));
-	pg_uuid_t  *old_model = DatumGetUUIDP(SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "model_version_id"), &isnull));
-	ConfigStatus from = benchorch_status_from_name(SPI_getvalue(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "status")));
-	ConfigStatus to = benchorch_status_from_name(SPI_getvalue(trigger->tg_newtuple, desc, SPI_fnumber(desc, "status")));
-	int64		claim_id = DatumGetInt64(SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "claim_id"), &isnull));
+	int			model_column = SPI_fnumber(desc, "model_version_id");
+	int			status_column = SPI_fnumber(desc, "status");
+	pg_uuid_t  *model = DatumGetUUIDP(SPI_getbinval(trigger->tg_newtuple, desc, model_column, &isnull));
+	pg_uuid_t  *old_model = DatumGetUUIDP(SPI_getbinval(trigger->tg_trigtuple, desc, model_column, &isnull));
+	ConfigStatus from = benchorch_status_from_name(SPI_getvalue(trigger->tg_trigtuple, desc, status_column));
+	ConfigStatus to = benchorch_status_from_name(SPI_getvalue(trigger->tg_newtuple, desc, status_column));
+	int64		claim_id = DatumGetInt64(SPI_getbinval(trigger->tg_trigtuple, desc, SPI_fnumber(desc, "claim_id"),
+												 &isnull));
 	int64		config_id = DatumGetInt64(id);
 	bool		moved = !same_cell(trigger);
 	bool		waits = SPI_getvalue(trigger->tg_newtuple, desc, SPI_fnumber(desc, "due_at")) != NULL;
@@ -100,7 +111,8 @@ benchorch_config_updated(PG_FUNCTION_ARGS)
 	if (moved && (from != CONFIG_PENDING || to != CONFIG_PENDING))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("config " INT64_FORMAT " is %s: what it measures cannot be changed", config_id, benchorch_status_name(from)),
+				 errmsg("config " INT64_FORMAT " is %s: what it measures cannot be changed",
+						config_id, benchorch_status_name(from)),
 				 errdetail("Its results would be told as those of another cell."),
 				 errhint("Insert a new config instead.")));
 
@@ -130,9 +142,16 @@ benchorch_config_updated(PG_FUNCTION_ARGS)
 		benchorch_run(to == CONFIG_PENDING ? &normalize_pending : &normalize_settled, &id, NULL);
 		benchorch_count_move(model, from, to, 1);
 	}
-	/* ready where it belongs now, unless it waits for its retry time; what an old chunk says of it no longer matters */
-	if (to == CONFIG_PENDING && (from != to || ((moved || !same_value(trigger, "priority")) && !waits)))
+	/* ready at once, where it belongs now; what an old chunk says of it no longer matters */
+	if (to == CONFIG_PENDING && (from != to || waits || moved || !same_value(trigger, "priority")))
+	{
+		if (waits)
+		{
+			benchorch_forget_delay(config_id);
+			benchorch_run(&end_wait, &id, NULL);
+		}
 		benchorch_feed_ids(&config_id, 1, NULL);
+	}
 	if (to != CONFIG_PENDING && from == CONFIG_PENDING)
 		benchorch_mark_endgame(model);
 	else if (to != CONFIG_PENDING && from != to)

@@ -136,7 +136,8 @@ static Statement any_archived = {
 };
 
 static Statement count_skipped = {
-	.sql = "SELECT pg_catalog.count(*) FROM benchorch.benchmark_configs WHERE model_version_id = $1 AND status = 'skipped'",
+	.sql = "SELECT pg_catalog.count(*) FROM benchorch.benchmark_configs"
+	" WHERE model_version_id = $1 AND status = 'skipped'",
 	.nargs = 1,
 	.types = {UUIDOID}
 };

@@ -20,7 +20,8 @@
 static void
 prepare(Statement *statement)
 {
-	SPIPlanPtr	prepared = SPI_prepare_cursor(statement->sql, statement->nargs, statement->types, CURSOR_OPT_GENERIC_PLAN);
+	SPIPlanPtr	prepared = SPI_prepare_cursor(statement->sql, statement->nargs, statement->types,
+											 CURSOR_OPT_GENERIC_PLAN);
 
 	if (prepared == NULL)
 		elog(ERROR, "could not prepare: %s: %s", SPI_result_code_string(SPI_result), statement->sql);

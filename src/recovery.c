@@ -129,7 +129,8 @@ benchorch_no_such_worker(const pg_uuid_t *worker_id)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("worker %s does not exist", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(worker_id)))),
+			 errmsg("worker %s does not exist",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(worker_id)))),
 			 errhint("Register it first: benchorch.register_worker().")));
 }
 
@@ -160,7 +161,9 @@ grace_is_over(void)
 	static TimestampTz known_start = 0;
 	static TimeLineID known_timeline = 0;
 	TimeLineID	timeline = GetWALInsertionTimeLine();
-	Datum		values[3] = {TimestampTzGetDatum(PgStartTime), Int32GetDatum((int32) timeline), Float8GetDatum(benchorch_lease)};
+	Datum		values[3] = {
+		TimestampTzGetDatum(PgStartTime), Int32GetDatum((int32) timeline), Float8GetDatum(benchorch_lease)
+	};
 	bool		isnull;
 
 	if (known_start == PgStartTime && known_timeline == timeline)
@@ -238,7 +241,9 @@ by_config(const void *a, const void *b)
 static bool
 take_back(const Held *held, Outcome outcome, bool waits)
 {
-	Datum		values[3] = {Int64GetDatum(held->config_id), Int64GetDatum(held->claim_id), BoolGetDatum(held->only_waiting)};
+	Datum		values[3] = {
+		Int64GetDatum(held->config_id), Int64GetDatum(held->claim_id), BoolGetDatum(held->only_waiting)
+	};
 	Config		config = {.id = held->config_id, .claim_id = held->claim_id, .status = CONFIG_RUNNING};
 	bool		isnull;
 	bool		run_started;
@@ -251,7 +256,8 @@ take_back(const Held *held, Outcome outcome, bool waits)
 	run_started = DatumGetBool(benchorch_column(0, 2, &isnull));
 	knows = DatumGetBool(benchorch_column(0, 3, &isnull)) && !isnull;
 	if (run_started || !knows)
-		return benchorch_end_attempt(held->config_id, held->claim_id, outcome, held->message, (Datum) 0, (Datum) 0, &status);
+		return benchorch_end_attempt(held->config_id, held->claim_id, outcome, held->message, (Datum) 0, (Datum) 0,
+									 &status);
 	benchorch_put_back(&config, outcome == OUTCOME_LOST, held->message, 0, NULL);
 	return true;
 }

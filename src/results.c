@@ -236,7 +236,8 @@ store(HandIn *items, const int *order, int n, bool (*wanted)(const HandIn *), bo
 		int64		claim_id = benchorch_column_int64(row, 2);
 		HandIn	   *item;
 
-		while (next < results.n && (results.items[next]->config_id != config_id || results.items[next]->claim_id != claim_id))
+		while (next < results.n &&
+			   (results.items[next]->config_id != config_id || results.items[next]->claim_id != claim_id))
 			next++;
 		if (next == results.n)
 			elog(ERROR, "stored results came back in another order");
@@ -324,7 +325,8 @@ failure_message(const HandIn *item)
 	JsonbValue	value;
 
 	if (item->message || item->details == (Datum) 0 ||
-		getKeyJsonValueFromContainer(&DatumGetJsonbP(item->details)->root, "message", strlen("message"), &value) == NULL ||
+		getKeyJsonValueFromContainer(&DatumGetJsonbP(item->details)->root, "message", strlen("message"),
+									 &value) == NULL ||
 		value.type != jbvString)
 		return item->message;
 	return pnstrdup(value.val.string.val, value.val.string.len);

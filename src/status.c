@@ -213,7 +213,9 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 
 	for (uint64 i = 0; i < found; i++)
 	{
-		Pair		key = {.config_id = benchorch_column_int64(i, 1), .claim_id = benchorch_column_int64(i, 2), .position = -1};
+		Pair		key = {
+			.config_id = benchorch_column_int64(i, 1), .claim_id = benchorch_column_int64(i, 2), .position = -1
+		};
 		int			low = 0;
 		int			high = n;
 

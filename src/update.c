@@ -21,7 +21,8 @@ PG_FUNCTION_INFO_V1(benchorch_start);
  * 42704), and then nothing was changed.
  */
 ConfigStatus
-benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, int64 claim_id, Outcome outcome, int *sqlstate)
+benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, int64 claim_id, Outcome outcome,
+						int *sqlstate)
 {
 	Config		config;
 	ConfigStatus status = to;
@@ -89,7 +90,8 @@ outcome_argument(FunctionCallInfo fcinfo, int argno, ConfigStatus status)
 		(outcome != OUTCOME_OK && status != CONFIG_FAILED && status != CONFIG_PENDING))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("outcome \"%s\" does not go with status \"%s\"", benchorch_outcome_name(outcome), benchorch_status_name(status)),
+				 errmsg("outcome \"%s\" does not go with status \"%s\"",
+						benchorch_outcome_name(outcome), benchorch_status_name(status)),
 				 errhint("ok goes with completed, the other outcomes with failed.")));
 	return outcome;
 }
@@ -228,9 +230,12 @@ benchorch_update_many(PG_FUNCTION_ARGS)
 	else
 	{
 		for (int i = 0; i < n; i++)
-			if (fenced(claim_ids[order[i]], &sqlstates[order[i]]))
-				now[order[i]] = benchorch_change_status(config_ids[order[i]], status, NULL, claim_ids[order[i]], outcome,
-														&sqlstates[order[i]]);
+		{
+			int			k = order[i];
+
+			if (fenced(claim_ids[k], &sqlstates[k]))
+				now[k] = benchorch_change_status(config_ids[k], status, NULL, claim_ids[k], outcome, &sqlstates[k]);
+		}
 	}
 	SPI_finish();
 	ForceSyncCommit();

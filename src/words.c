@@ -119,6 +119,6 @@ benchorch_bad_transition(int64 config_id, ConfigStatus from, ConfigStatus to)
 			(errcode(ERRCODE_BENCHORCH_BAD_TRANSITION),
 			 errmsg("config " INT64_FORMAT " is %s and cannot become %s",
 					config_id, status_names[from], status_names[to]),
-			 to == CONFIG_RUNNING ? errhint("Only benchorch.claim_batch() makes configs running.") : from == CONFIG_PENDING ? errhint("Claim it first: benchorch.claim_batch().")
-																															: errhint("benchorch.retry_failed() opens failed, skipped and cancelled configs again.")));
+			 errhint("%s", to == CONFIG_RUNNING ? "Only benchorch.claim_batch() makes configs running." : from == CONFIG_PENDING ? "Claim it first: benchorch.claim_batch()."
+																																 : "benchorch.retry_failed() opens failed, skipped and cancelled configs again.")));
 }

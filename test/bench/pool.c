@@ -68,7 +68,8 @@ static const Rule rules[] = {
 			  " pg_catalog.date_part('epoch', c.deadline) AS deadline"
 			  " FROM " UNFLUSHED "benchorch.claim_batch($1::int, 1000, $2::uuid, $3::uuid) AS c",
 	 .start = "SELECT FROM " UNFLUSHED "benchorch.start($1::bigint, $2::bigint) AS started",
-	 .hand_in = "SELECT accepted::int FROM benchorch.hand_in($1::bigint, $2::bigint, 'ok', pg_catalog.convert_to($3, 'UTF8'))",
+	 .hand_in = "SELECT accepted::int"
+				" FROM benchorch.hand_in($1::bigint, $2::bigint, 'ok', pg_catalog.convert_to($3, 'UTF8'))",
 	 .prefetches = true},
 	{
 		.name = "replaced",
@@ -378,7 +379,8 @@ prepare_workers(PGconn *control, const char *conninfo)
 static void
 send_call(Worker *worker, Call call, const char *sql, int nparams, const char *const *params)
 {
-	if (!PQsendQueryParams(worker->connection, sql, nparams, NULL, params, NULL, NULL, 0) || PQflush(worker->connection) < 0)
+	if (!PQsendQueryParams(worker->connection, sql, nparams, NULL, params, NULL, NULL, 0) ||
+		PQflush(worker->connection) < 0)
 		die("%s", PQerrorMessage(worker->connection));
 	worker->call = call;
 	worker->called_at = now();
@@ -650,7 +652,8 @@ report(double begin, double end, const Usage *before, const Usage *after)
 	if (longest == shortest)
 		ideal = ceil((double) n / nworkers) * longest;
 
-	printf("{\"rule\": \"%s\", \"workers\": %d, \"configs\": %d, \"batch_size\": %s, ", rule->name, nworkers, n, batch_size);
+	printf("{\"rule\": \"%s\", \"workers\": %d, \"configs\": %d, \"batch_size\": %s, ",
+		   rule->name, nworkers, n, batch_size);
 	print_number("makespan", makespan);
 	print_number("ideal", ideal);
 	print_number("ratio", makespan / ideal);
@@ -675,10 +678,13 @@ report(double begin, double end, const Usage *before, const Usage *after)
 static void
 check(PGconn *control)
 {
-	char	   *wrong = ask(control, strcmp(rule->name, "benchorch") == 0 ? "SELECT pg_catalog.concat_ws(' ', i) FROM benchorch.check_invariants() AS i"
-																	  " UNION ALL SELECT 'config ' || id || ' is ' || status FROM makespan.configs"
-																	  " JOIN benchorch.benchmark_configs USING (id) WHERE status <> 'completed'"
-																	: "SELECT 'config ' || id || ' is ' || status FROM makespan.replaced WHERE status <> 'completed'");
+	static const char ours[] =
+		"SELECT pg_catalog.concat_ws(' ', i) FROM benchorch.check_invariants() AS i"
+		" UNION ALL SELECT 'config ' || id || ' is ' || status FROM makespan.configs"
+		" JOIN benchorch.benchmark_configs USING (id) WHERE status <> 'completed'";
+	static const char theirs[] =
+		"SELECT 'config ' || id || ' is ' || status FROM makespan.replaced WHERE status <> 'completed'";
+	char	   *wrong = ask(control, strcmp(rule->name, "benchorch") == 0 ? ours : theirs);
 
 	if (*wrong != '\0')
 		die("%s", wrong);

@@ -131,7 +131,8 @@ begin_connection(const char *application_name, const char *host, const char *hos
 								 "hostaddr",
 								 "port",
 								 NULL};
-	const char *const values[] = {"UTF8", "10", "5", "3", "10000", application_name, conninfo, host, hostaddr, port, NULL};
+	const char *const values[] = {"UTF8", "10", "5", "3", "10000", application_name,
+								  conninfo, host, hostaddr, port, NULL};
 
 	return PQconnectStartParams(names, values, 1);
 }

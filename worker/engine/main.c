@@ -294,8 +294,11 @@ check_memory(const struct memory_plan *plan, struct engine_error *error)
 
 	if (plan->total <= plan->available)
 		return ENGINE_OK;
-	fprintf(stderr, "{\"outcome\":\"host_oom\",\"needed_bytes\":%" PRId64 ",\"available_bytes\":%" PRId64 ",\"weights_bytes\":%" PRId64 ",\"kv_cache_bytes\":%" PRId64 ",\"activations_bytes\":%" PRId64 ",\"library_bytes\":%" PRId64 "}\n", plan->total, plan->available,
-			plan->weights, plan->kv_cache, plan->activations, plan->library);
+	fprintf(stderr, "{\"outcome\":\"host_oom\",\"needed_bytes\":%" PRId64 ",\"available_bytes\":%" PRId64,
+			plan->total, plan->available);
+	fprintf(stderr, ",\"weights_bytes\":%" PRId64 ",\"kv_cache_bytes\":%" PRId64, plan->weights, plan->kv_cache);
+	fprintf(stderr, ",\"activations_bytes\":%" PRId64 ",\"library_bytes\":%" PRId64 "}\n",
+			plan->activations, plan->library);
 	return engine_fail(error, ENGINE_DOES_NOT_FIT,
 					   "does not fit: weights %.2f + KV cache %.2f + activations %.2f + libraries %.2f = %.2f GiB, available are %.2f GiB",
 					   (double) plan->weights / gib, (double) plan->kv_cache / gib,
@@ -342,9 +345,12 @@ emit(const struct arguments *arguments, const struct report *report,
 	if (out == NULL)
 		return engine_fail(error, ENGINE_INTERNAL, "out of memory");
 	if (ceilings != NULL)
-		report_write_calibration(out, report, *ceilings,
-								 roofline_decode_bytes(report->architecture, report->workload,
-													   report->workload->input_tokens + report->workload->output_tokens));
+	{
+		const struct workload *w = report->workload;
+		double		bytes = roofline_decode_bytes(report->architecture, w, w->input_tokens + w->output_tokens);
+
+		report_write_calibration(out, report, *ceilings, bytes);
+	}
 	else
 		report_write(out, report);
 	if (fclose(out) != 0)
