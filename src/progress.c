@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 
 PG_FUNCTION_INFO_V1(benchorch_mark_endgame_sql);
+PG_FUNCTION_INFO_V1(benchorch_forget_marks);
 
 static Statement insert_delta = {
 	.sql = "INSERT INTO benchorch.progress_deltas VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -96,13 +97,26 @@ static Statement insert_endgame = {
  * written: finalize_due() takes marks away where something is pending, and it
  * sees only those that were there when it counted.
  */
+
+/*
+ * The last mark of this session: once a (sub)transaction is enough, since a
+ * mark commits with all that it stands for.  Who takes marks away in the same
+ * transaction forgets it (forget_marks).
+ */
+static FullTransactionId marked_in;
+static SubTransactionId marked_in_part;
+static pg_uuid_t marked;
+
+Datum
+benchorch_forget_marks(PG_FUNCTION_ARGS)
+{
+	marked_in = InvalidFullTransactionId;
+	PG_RETURN_VOID();
+}
+
 void
 benchorch_mark_endgame(const pg_uuid_t *model_version_id)
 {
-	/* once a (sub)transaction is enough: the mark commits with all that it stands for */
-	static FullTransactionId marked_in;
-	static SubTransactionId marked_in_part;
-	static pg_uuid_t marked;
 	Datum		values[1] = {UUIDPGetDatum(model_version_id)};
 
 	if (FullTransactionIdEquals(marked_in, GetTopFullTransactionId()) &&

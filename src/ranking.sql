@@ -264,6 +264,7 @@ BEGIN
 		UPDATE benchorch.model_versions SET finalized_at = now() WHERE id = finalize.model_version_id;
 		/* what the model has left in the chunks is spent */
 		PERFORM benchorch.refeed(model_version_id, false);
+		PERFORM benchorch.forget_marks();
 		DELETE FROM benchorch.endgames AS e WHERE e.ctid = ANY (ARRAY(
 			SELECT m.ctid FROM benchorch.endgames AS m WHERE m.model_version_id = finalize.model_version_id
 			FOR UPDATE SKIP LOCKED));
@@ -283,6 +284,7 @@ DECLARE
 	due uuid;
 	finalized int := 0;
 BEGIN
+	PERFORM benchorch.forget_marks();
 	/* marks of models that have something pending: others mark them again (src/progress.c) */
 	DELETE FROM benchorch.endgames AS e WHERE e.ctid = ANY (ARRAY(
 		SELECT m.ctid FROM benchorch.endgames AS m
