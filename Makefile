@@ -26,7 +26,7 @@ REGRESS_OPTS = --load-extension=benchorch
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=benchorch
 
 # What runs by itself and builds what it needs in a place of its own.
-ALONE = check deps demo demo-stop format lint soak print-regress print-isolation
+ALONE = bench-makespan check deps demo demo-stop format lint soak print-regress print-isolation
 .PHONY: $(ALONE)
 
 ifeq ($(filter-out $(ALONE),$(or $(MAKECMDGOALS),all)),)
@@ -35,6 +35,8 @@ export PG_CONFIG
 
 check:
 	@test/run
+bench-makespan:
+	@test/bench/makespan
 soak:
 	@BENCHORCH_RANDOM_OPERATIONS=1000000 test/run random
 deps:

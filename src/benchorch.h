@@ -233,7 +233,7 @@ extern int benchorch_wake_delayed(void);
 typedef struct ReadyConfig
 {
 	int64		id;
-	int64		work;			/* batch size x sequence length: orders equals */
+	int64		work;			/* expected, batch size x sequence length: orders equals, sizes batches */
 	pg_uuid_t	model_version_id;
 	int32		lane_id;
 	int32		hardware_config_id; /* 0: any */

@@ -224,32 +224,32 @@ static Statement lock_lease = {
 
 static Statement best_priority = {
 	.sql = "SELECT c.priority" TAKEABLE
-	" AND c.hardware_config_id = $6 ORDER BY c.hardware_config_id, c.priority, c.id LIMIT 1",
+	" AND c.hardware_config_id = $6 ORDER BY c.hardware_config_id, c.priority LIMIT 1",
 	FITTING_ARGS
 };
 
 static Statement lane_priority = {
-	.sql = "SELECT c.priority" TAKEABLE " AND c.lane_id = $6 ORDER BY c.lane_id, c.priority, c.id LIMIT 1",
+	.sql = "SELECT c.priority" TAKEABLE " AND c.lane_id = $6 ORDER BY c.lane_id, c.priority LIMIT 1",
 	FITTING_ARGS
 };
 
 static Statement best_chunk = {
-	.sql = "SELECT c.id, c.lane_id, c.next, c.ids, c.priorities" TAKEABLE
-	" AND c.hardware_config_id = $6 ORDER BY c.hardware_config_id, c.priority, c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED",
+	.sql = "SELECT c.id, c.lane_id, c.next, c.ids, c.priorities, c.works, c.work_left" TAKEABLE
+	" AND c.hardware_config_id = $6 ORDER BY c.hardware_config_id, c.priority, c.work DESC, c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED",
 	FITTING_ARGS
 };
 
 static Statement lane_chunk = {
-	.sql = "SELECT c.id, c.lane_id, c.next, c.ids, c.priorities" TAKEABLE
-	" AND c.lane_id = $6 ORDER BY c.lane_id, c.priority, c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED",
+	.sql = "SELECT c.id, c.lane_id, c.next, c.ids, c.priorities, c.works, c.work_left" TAKEABLE
+	" AND c.lane_id = $6 ORDER BY c.lane_id, c.priority, c.work DESC, c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED",
 	FITTING_ARGS
 };
 
 /* How much there is for workers of this kind, as far as the first chunks tell. */
 static Statement count_ready = {
-	.sql = "SELECT coalesce(pg_catalog.sum(n), 0)::bigint FROM ("
-	" SELECT pg_catalog.cardinality(c.ids) - c.next + 1 AS n" FITTING
-	" AND c.hardware_config_id = $6 ORDER BY c.hardware_config_id, c.priority, c.id LIMIT 64) AS first_chunks",
+	.sql = "SELECT coalesce(pg_catalog.sum(n), 0)::bigint, coalesce(pg_catalog.sum(work_left), 0)::bigint FROM ("
+	" SELECT pg_catalog.cardinality(c.ids) - c.next + 1 AS n, c.work_left" FITTING
+	" AND c.hardware_config_id = $6 ORDER BY c.hardware_config_id, c.priority, c.work DESC, c.id LIMIT 64) AS first_chunks",
 	FITTING_ARGS
 };
 
@@ -268,9 +268,9 @@ static Statement delete_lane_chunk = {
 };
 
 static Statement advance_lane_chunk = {
-	.sql = "UPDATE benchorch.lane_chunks SET next = $2, priority = $3 WHERE id = $1",
-	.nargs = 3,
-	.types = {INT8OID, INT4OID, INT4OID}
+	.sql = "UPDATE benchorch.lane_chunks SET next = $2, priority = $3, work = $4, work_left = $5 WHERE id = $1",
+	.nargs = 5,
+	.types = {INT8OID, INT4OID, INT4OID, INT4OID, INT8OID}
 };
 
 static Statement touch_lease = {
@@ -349,29 +349,48 @@ choose(const Claim *claim, const Slot *slot, bool *warm)
 	return !has_own || any < own ? 0 : slot->hardware_config_id;
 }
 
+/* How much a claim may take. */
+typedef struct Share
+{
+	int			configs;
+	int64		work;
+} Share;
+
 /*
- * As many as leave enough for the other live workers: guided self-scheduling,
- * half of an even share of what is ready, so that the pool ends together.
+ * As much as leaves enough for the other live workers, so that the pool ends
+ * together: guided self-scheduling, a third of an even share of what is ready.
+ * The share is one of configs and one of expected work, and a batch exceeds
+ * neither: where longer ones go first, a share of configs alone would be far
+ * more than a share of the time.
  */
-static int
+#define SHARES_PER_WORKER 3
+
+static Share
 fair_share(const Claim *claim, const Slot *slot, int32 hardware)
 {
 	Datum		values[2] = {Int32GetDatum(slot->hardware_config_id), slot->framework_ids};
-	int64		ready;
-	int64		workers;
+	int64		configs;
+	int64		work;
+	int64		shares;
 
 	run_fitting(&count_ready, claim, slot, hardware);
-	ready = benchorch_column_int64(0, 1);
+	configs = benchorch_column_int64(0, 1);
+	work = benchorch_column_int64(0, 2);
 	benchorch_run(&count_workers, values, NULL);
-	workers = Max(benchorch_column_int64(0, 1), 1);
-	if (workers == 1)
-		return claim->wanted;
-	return Max(1, Min(claim->wanted, (ready + 2 * workers - 1) / (2 * workers)));
+	shares = benchorch_column_int64(0, 1) * SHARES_PER_WORKER;
+	if (shares <= SHARES_PER_WORKER)
+		return (Share){claim->wanted, PG_INT64_MAX};
+	return (Share){Max(1, Min(claim->wanted, (configs + shares - 1) / shares)), (work + shares - 1) / shares};
 }
 
-/* Takes hints off one chunk of the lane (0: the best of the hardware) into ids and priorities; their number, or -1. */
+/*
+ * Takes hints off one chunk of the lane (0: the best of the hardware) into ids
+ * and priorities, and what they are off the share; their number, or -1.  The
+ * first config of a claim is taken whatever work it is.
+ */
 static int
-pop_lane_chunk(Claim *claim, const Slot *slot, int32 hardware, int32 *lane_id, int64 *ids, int32 *priorities, int most)
+pop_lane_chunk(Claim *claim, const Slot *slot, int32 hardware, int32 *lane_id, int64 *ids, int32 *priorities, bool first,
+			   Share *share)
 {
 	bool		isnull;
 	int64		chunk_id;
@@ -380,6 +399,8 @@ pop_lane_chunk(Claim *claim, const Slot *slot, int32 hardware, int32 *lane_id, i
 	int			length;
 	int64	   *chunk_ids;
 	int32	   *chunk_priorities;
+	int32	   *works;
+	int64		work = 0;
 
 	if ((*lane_id ? run_fitting(&lane_chunk, claim, slot, *lane_id)
 				  : run_fitting(&best_chunk, claim, slot, hardware)) == 0)
@@ -389,16 +410,25 @@ pop_lane_chunk(Claim *claim, const Slot *slot, int32 hardware, int32 *lane_id, i
 	start = next = benchorch_column_int32(0, 3) - 1;
 	chunk_ids = benchorch_array_int64(benchorch_column(0, 4, &isnull), &length);
 	chunk_priorities = benchorch_array_int32(benchorch_column(0, 5, &isnull), &length);
-	while (next < length && next - start < most && chunk_priorities[next] <= claim->threshold)
-		next++;
+	works = benchorch_array_int32(benchorch_column(0, 6, &isnull), &length);
+	while (next < length && next - start < share->configs && chunk_priorities[next] <= claim->threshold &&
+		   (work + works[next] <= share->work || (first && next == start)))
+		work += works[next++];
+	share->configs -= next - start;
+	share->work -= work;
+	if (next < length && chunk_priorities[next] <= claim->threshold && works[next] > share->work)
+		share->configs = 0;
+	if (next == start)
+		return 0;
 	memcpy(ids, chunk_ids + start, sizeof(int64) * (next - start));
 	memcpy(priorities, chunk_priorities + start, sizeof(int32) * (next - start));
 	if (next == length)
 		benchorch_run(&delete_lane_chunk, (Datum[]){Int64GetDatum(chunk_id)}, NULL);
 	else
 	{
-		Datum		advance[3] = {
-			Int64GetDatum(chunk_id), Int32GetDatum(next + 1), Int32GetDatum(chunk_priorities[next])
+		Datum		advance[5] = {
+			Int64GetDatum(chunk_id), Int32GetDatum(next + 1), Int32GetDatum(chunk_priorities[next]),
+			Int32GetDatum(works[next]), Int64GetDatum(benchorch_column_int64(0, 7) - work)
 		};
 
 		benchorch_run(&advance_lane_chunk, advance, NULL);
@@ -416,13 +446,15 @@ claim_lane(Claim *claim, const Slot *slot)
 {
 	int32		hardware = 0;
 	int32		lane_id = 0;
-	int			share = 1;
+	int			wanted = 1;
+	Share		share = {0};
 
-	while (claim->taken < share)
+	while (claim->taken < wanted)
 	{
 		int64		ids[BENCHORCH_MAX_BATCH];
 		int32		priorities[BENCHORCH_MAX_BATCH];
-		int			popped = 0;
+		int			before = claim->taken;
+		int			popped = 1;
 		int			n = 0;
 
 		/* until something is taken the choice is open: what the chunks promised may have been spent */
@@ -434,18 +466,21 @@ claim_lane(Claim *claim, const Slot *slot)
 			if (hardware < 0)
 				break;
 			share = fair_share(claim, slot, hardware);
+			wanted = share.configs;
 			lane_id = warm ? slot->warm_lane : 0;
-			if (warm && (popped = pop_lane_chunk(claim, slot, hardware, &lane_id, ids, priorities, share)) < 0)
-				lane_id = popped = 0;	/* others hold the warm lane's chunks */
-			n = popped;
+			if (warm && (n = pop_lane_chunk(claim, slot, hardware, &lane_id, ids, priorities, true, &share)) < 0)
+				lane_id = n = 0;	/* others hold the warm lane's chunks */
 		}
-		while (popped >= 0 && n < share - claim->taken)
+		while (popped > 0 && share.configs > 0)
 		{
-			popped = pop_lane_chunk(claim, slot, hardware, &lane_id, ids + n, priorities + n, share - claim->taken - n);
+			popped = pop_lane_chunk(claim, slot, hardware, &lane_id, ids + n, priorities + n, claim->taken + n == 0, &share);
 			n += Max(popped, 0);
 		}
 		if (n == 0 || !benchorch_take(claim, ids, priorities, n, lane_id))
 			break;				/* others hold the chunks, or some of the configs */
+		if (claim->taken == before + n)
+			break;				/* nothing was spent: that was the share, or all there is */
+		share.configs = wanted - claim->taken;
 		CHECK_FOR_INTERRUPTS();
 	}
 	return claim->taken > 0 ? lane_id : 0;

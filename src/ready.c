@@ -27,10 +27,11 @@ PG_FUNCTION_INFO_V1(benchorch_refeed);
 
 static Statement insert_lane_chunk = {
 	.sql = "INSERT INTO benchorch.lane_chunks (model_version_id, lane_id, hardware_config_id, framework_id, gpus,"
-	" priority, avoid_worker_id, ids, priorities) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-	.nargs = 9,
-	.types = {UUIDOID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, UUIDOID, INT8ARRAYOID, INT4ARRAYOID}
-};
+	" priority, work, work_left, avoid_worker_id, ids, priorities, works)"
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+	.nargs = 12,
+	.types = {UUIDOID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, INT8OID, UUIDOID, INT8ARRAYOID, INT4ARRAYOID,
+			  INT4ARRAYOID}};
 
 static Statement insert_priority_chunk = {
 	.sql = "INSERT INTO benchorch.priority_chunks (model_version_id, priority, ids) VALUES ($1, $2, $3)",
@@ -151,12 +152,16 @@ put_lane_chunk(ReadyConfig *first, int n, const pg_uuid_t *avoid_worker)
 {
 	int64	   *ids = palloc(sizeof(int64) * n);
 	int32	   *priorities = palloc(sizeof(int32) * n);
-	Datum		values[9];
+	int32	   *works = palloc(sizeof(int32) * n);
+	int64		work_left = 0;
+	Datum		values[12];
 
 	for (int i = 0; i < n; i++)
 	{
 		ids[i] = first[i].id;
 		priorities[i] = first[i].priority;
+		works[i] = (int32) Min(first[i].work, PG_INT32_MAX);
+		work_left += works[i];
 	}
 	values[0] = UUIDPGetDatum(&first->model_version_id);
 	values[1] = Int32GetDatum(first->lane_id);
@@ -164,10 +169,13 @@ put_lane_chunk(ReadyConfig *first, int n, const pg_uuid_t *avoid_worker)
 	values[3] = Int32GetDatum(first->framework_id);
 	values[4] = Int32GetDatum(first->gpus);
 	values[5] = Int32GetDatum(first->priority);
-	values[6] = UUIDPGetDatum(avoid_worker);
-	values[7] = benchorch_int64_array(ids, n);
-	values[8] = benchorch_int32_array(priorities, n);
-	benchorch_run(&insert_lane_chunk, values, avoid_worker ? NULL : "      n  ");
+	values[6] = Int32GetDatum(works[0]);
+	values[7] = Int64GetDatum(work_left);
+	values[8] = UUIDPGetDatum(avoid_worker);
+	values[9] = benchorch_int64_array(ids, n);
+	values[10] = benchorch_int32_array(priorities, n);
+	values[11] = benchorch_int32_array(works, n);
+	benchorch_run(&insert_lane_chunk, values, avoid_worker ? NULL : "        n   ");
 }
 
 static void

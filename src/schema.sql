@@ -209,15 +209,21 @@ CREATE TABLE benchorch.lane_chunks
 	framework_id	int NOT NULL,
 	gpus			int NOT NULL,
 	priority		int NOT NULL,
+	work			int NOT NULL,
+	work_left		bigint NOT NULL,
 	avoid_worker_id	uuid,
 	next			int NOT NULL DEFAULT 1,
 	ids				bigint[] NOT NULL,
-	priorities		int[] NOT NULL
+	priorities		int[] NOT NULL,
+	works			int[] NOT NULL
 ) WITH (fillfactor = 70);
-CREATE INDEX lane_chunks_lane ON benchorch.lane_chunks (lane_id, priority, id);
-CREATE INDEX lane_chunks_hardware ON benchorch.lane_chunks (hardware_config_id, priority, id);
+CREATE INDEX lane_chunks_lane ON benchorch.lane_chunks (lane_id, priority, work DESC, id);
+CREATE INDEX lane_chunks_hardware ON benchorch.lane_chunks (hardware_config_id, priority, work DESC, id);
 CREATE INDEX lane_chunks_model ON benchorch.lane_chunks (model_version_id, priority, id);
 COMMENT ON TABLE benchorch.lane_chunks IS 'Ready configs of one lane, by priority, longest first among equals (derived); hardware 0 is any';
+COMMENT ON COLUMN benchorch.lane_chunks.priority IS 'of the config at next; so is work';
+COMMENT ON COLUMN benchorch.lane_chunks.works IS 'how much work each config is expected to be, in any unit';
+COMMENT ON COLUMN benchorch.lane_chunks.work_left IS 'sum of works from next on';
 
 CREATE TABLE benchorch.priority_chunks
 (
