@@ -389,8 +389,8 @@ fair_share(const Claim *claim, const Slot *slot, int32 hardware)
  * first config of a claim is taken whatever work it is.
  */
 static int
-pop_lane_chunk(Claim *claim, const Slot *slot, int32 hardware, int32 *lane_id, int64 *ids, int32 *priorities, bool first,
-			   Share *share)
+pop_lane_chunk(Claim *claim, const Slot *slot, int32 hardware, int32 *lane_id, int64 *ids, int32 *priorities,
+			   bool first, Share *share)
 {
 	bool		isnull;
 	int64		chunk_id;
@@ -473,7 +473,8 @@ claim_lane(Claim *claim, const Slot *slot)
 		}
 		while (popped > 0 && share.configs > 0)
 		{
-			popped = pop_lane_chunk(claim, slot, hardware, &lane_id, ids + n, priorities + n, claim->taken + n == 0, &share);
+			popped = pop_lane_chunk(claim, slot, hardware, &lane_id, ids + n, priorities + n,
+									claim->taken + n == 0, &share);
 			n += Max(popped, 0);
 		}
 		if (n == 0 || !benchorch_take(claim, ids, priorities, n, lane_id))

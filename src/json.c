@@ -365,7 +365,11 @@ scan_value(Scanner *s)
 				return true;
 			skip_space(s);
 			if (s->at == s->end)
-				return fail(s, closing[depth - 1] == '}' ? "output ends within an object" : "output ends within an array");
+			{
+				bool		in_object = closing[depth - 1] == '}';
+
+				return fail(s, in_object ? "output ends within an object" : "output ends within an array");
+			}
 			if (*s->at == closing[depth - 1])
 			{
 				put(s, s->at, 1);

@@ -30,8 +30,8 @@ static Statement insert_lane_chunk = {
 	" priority, work, work_left, avoid_worker_id, ids, priorities, works)"
 	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
 	.nargs = 12,
-	.types = {UUIDOID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, INT8OID, UUIDOID, INT8ARRAYOID, INT4ARRAYOID,
-			  INT4ARRAYOID}};
+	.types = {UUIDOID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, INT8OID, UUIDOID,
+			  INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}};
 
 static Statement insert_priority_chunk = {
 	.sql = "INSERT INTO benchorch.priority_chunks (model_version_id, priority, ids) VALUES ($1, $2, $3)",

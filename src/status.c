@@ -41,7 +41,12 @@
 static const bool may_follow[CONFIG_STATUSES][CONFIG_STATUSES] = {
 	[CONFIG_PENDING] = {[CONFIG_SKIPPED] = true, [CONFIG_CANCELLED] = true},
 	[CONFIG_RUNNING] = {
-		[CONFIG_PENDING] = true, [CONFIG_COMPLETED] = true, [CONFIG_FAILED] = true, [CONFIG_SKIPPED] = true, [CONFIG_CANCELLED] = true},
+		[CONFIG_PENDING] = true,
+		[CONFIG_COMPLETED] = true,
+		[CONFIG_FAILED] = true,
+		[CONFIG_SKIPPED] = true,
+		[CONFIG_CANCELLED] = true,
+	},
 };
 
 bool

@@ -115,10 +115,15 @@ benchorch_stale_claim(int64 config_id, int64 claim_id)
 void
 benchorch_bad_transition(int64 config_id, ConfigStatus from, ConfigStatus to)
 {
+	const char *hint = "benchorch.retry_failed() opens failed, skipped and cancelled configs again.";
+
+	if (to == CONFIG_RUNNING)
+		hint = "Only benchorch.claim_batch() makes configs running.";
+	else if (from == CONFIG_PENDING)
+		hint = "Claim it first: benchorch.claim_batch().";
 	ereport(ERROR,
 			(errcode(ERRCODE_BENCHORCH_BAD_TRANSITION),
 			 errmsg("config " INT64_FORMAT " is %s and cannot become %s",
 					config_id, status_names[from], status_names[to]),
-			 errhint("%s", to == CONFIG_RUNNING ? "Only benchorch.claim_batch() makes configs running." : from == CONFIG_PENDING ? "Claim it first: benchorch.claim_batch()."
-																																 : "benchorch.retry_failed() opens failed, skipped and cancelled configs again.")));
+			 errhint("%s", hint)));
 }

@@ -76,7 +76,13 @@ static void
 test_roofline(void)
 {
 	struct architecture llama = {
-		.n_layers = 32, .hidden_size = 4096, .n_heads = 32, .n_kv_heads = 8, .head_dim = 128, .ffn_dim = 14336, .vocab_size = 128256
+		.n_layers = 32,
+		.hidden_size = 4096,
+		.n_heads = 32,
+		.n_kv_heads = 8,
+		.head_dim = 128,
+		.ffn_dim = 14336,
+		.vocab_size = 128256,
 	};
 	struct workload workload = {PRECISION_BF16, 1, 1024, 128, 1};
 	struct ceilings h100 = {3350e9, 989e12};
@@ -407,7 +413,7 @@ static const struct shape shapes[] = {
 	{"groups of 8, one kv head, tied", {SHAPE(2, 52, 8, 1, 6, 70, 90), .tied_embeddings = true}, 8, 18, 2},
 	{"bias", {SHAPE(2, 40, 4, 2, 10, 33, 65), .qkv_bias = true}, 3, 21, 2},
 	{"norm of q and k", {SHAPE(2, 40, 4, 2, 34, 33, 65), .qk_norm = true, .tied_embeddings = true}, 2, 21, 2},
-	{"bias and norm, several query blocks", {SHAPE(2, 36, 6, 2, 20, 44, 83), .qkv_bias = true, .qk_norm = true}, 2, 150, 2},
+	{"bias and norm, several blocks", {SHAPE(2, 36, 6, 2, 20, 44, 83), .qkv_bias = true, .qk_norm = true}, 2, 150, 2},
 	{"batch 8", {SHAPE(2, 67, 5, 1, 18, 131, 203)}, 8, 20, 1},
 	{"batch 7", {SHAPE(2, 64, 4, 2, 16, 96, 130)}, 7, 5, 2},
 	{"batch 21, beyond our own product", {SHAPE(1, 33, 2, 1, 22, 35, 61)}, 21, 3, 2},
