@@ -229,20 +229,6 @@ extern int benchorch_wake_delayed(void);
 
 /* ---------------------------------------------------------------- in ready.c */
 
-/* A pending config as the chunks need it. */
-typedef struct ReadyConfig
-{
-	int64		id;
-	int64		work;			/* expected, batch size x sequence length: orders equals, sizes batches */
-	pg_uuid_t	model_version_id;
-	int32		lane_id;
-	int32		hardware_config_id; /* 0: any */
-	int32		framework_id;
-	int32		gpus;
-	int32		priority;
-} ReadyConfig;
-
-extern void benchorch_feed(ReadyConfig *configs, int n, const pg_uuid_t *avoid_worker);
 extern void benchorch_open_model(const pg_uuid_t *model_version_id);
 extern int benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker);
 

@@ -17,7 +17,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -25,7 +24,7 @@
 
 PG_FUNCTION_INFO_V1(benchorch_claim_batch);
 
-/* How often, and how long in all, a claim looks again while others hold the chunks. */
+/* How often a claim looks again while others hold the chunks; the pauses double, two seconds in all. */
 #define EMPTY_TRIES 12
 #define FIRST_PAUSE_US 500
 

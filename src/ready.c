@@ -25,6 +25,19 @@
 PG_FUNCTION_INFO_V1(benchorch_configs_inserted);
 PG_FUNCTION_INFO_V1(benchorch_refeed);
 
+/* A pending config as the chunks need it. */
+typedef struct ReadyConfig
+{
+	int64		id;
+	int64		work;			/* expected, batch size x sequence length: orders equals, sizes batches */
+	pg_uuid_t	model_version_id;
+	int32		lane_id;
+	int32		hardware_config_id; /* 0: any */
+	int32		framework_id;
+	int32		gpus;
+	int32		priority;
+} ReadyConfig;
+
 static Statement insert_lane_chunk = {
 	.sql = "INSERT INTO benchorch.lane_chunks (model_version_id, lane_id, hardware_config_id, framework_id, gpus,"
 	" priority, work, work_left, avoid_worker_id, ids, priorities, works)"
@@ -193,8 +206,8 @@ put_priority_chunk(ReadyConfig *first, int n)
 }
 
 /* Puts pending configs into chunks; sorts the array. */
-void
-benchorch_feed(ReadyConfig *configs, int n, const pg_uuid_t *avoid_worker)
+static void
+feed(ReadyConfig *configs, int n, const pg_uuid_t *avoid_worker)
 {
 	MemoryContext per_chunk = AllocSetContextCreate(CurrentMemoryContext, "benchorch chunk", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(per_chunk);
@@ -246,7 +259,7 @@ feed_returned(uint64 found, const pg_uuid_t *avoid_worker)
 		configs[i].priority = benchorch_column_int32(i, 7);
 		configs[i].work = benchorch_column_int64(i, 8);
 	}
-	benchorch_feed(configs, found, avoid_worker);
+	feed(configs, found, avoid_worker);
 }
 
 /* The same by id: reads the rows, passes by those that are not pending; returns how many are. */
@@ -425,7 +438,7 @@ benchorch_configs_inserted(PG_FUNCTION_ARGS)
 	}
 	ExecDropSingleTupleTableSlot(slot);
 
-	benchorch_feed(ready, n, NULL);
+	feed(ready, n, NULL);
 
 	hash_seq_init(&scan, models);
 	while ((model = hash_seq_search(&scan)) != NULL)
