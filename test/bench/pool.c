@@ -21,20 +21,17 @@
  */
 #define _GNU_SOURCE
 
-#include <dirent.h>
 #include <math.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
-#include <libpq-fe.h>
+#include "database.h"
+#include "usage.h"
 
 #define MAX_BATCH 500
 #define PATIENCE 60.0			/* seconds without anything happening */
@@ -141,157 +138,7 @@ static int	claims;				/* that brought something */
 static int	empty_claims;		/* while something was left */
 static int	vain_claims;		/* when nothing was left */
 
-static double
-now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
-}
-
-static void die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
-
-static void
-die(const char *format, ...)
-{
-	va_list		args;
-
-	fputs("pool: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(1);
-}
-
-/* ------------------------------------------------------------- processor time */
-
-/* Seconds that the server's processes have had a processor, and have waited for one. */
-typedef struct Usage
-{
-	double		server;
-	double		server_waited;	/* NAN where the kernel does not tell */
-	double		own;
-	double		busy;			/* all processors, all programs */
-	double		whole;
-} Usage;
-
-static void
-add_process(int pid, Usage *usage)
-{
-	char		path[64];
-	FILE	   *file;
-	double		ran;
-	double		waited;
-
-	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
-	file = fopen(path, "r");
-	if (file == NULL || fscanf(file, "%lf %lf", &ran, &waited) != 2)
-		usage->server_waited = NAN;
-	else
-	{
-		usage->server += ran / 1e9;
-		usage->server_waited += waited / 1e9;
-	}
-	if (file)
-		fclose(file);
-}
-
-/* The parent of a process, and the ticks of its children that have ended. */
-static int
-parent_of(int pid, double *children)
-{
-	char		path[64];
-	char		line[1024] = "";
-	FILE	   *file;
-	char	   *rest;
-	int			parent = 0;
-	double		user = 0;
-	double		system = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "r");
-	if (file == NULL)
-		return 0;
-	if (fgets(line, sizeof(line), file) && (rest = strrchr(line, ')')) != NULL)
-		sscanf(rest + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %lf %lf", &parent, &user, &system);
-	fclose(file);
-	*children = user + system;
-	return parent;
-}
-
-static Usage
-measure(int postmaster)
-{
-	Usage		usage = {0};
-	DIR		   *directory = opendir("/proc");
-	struct dirent *entry;
-	struct rusage self;
-	double		fields[8] = {0};
-	double		children;
-	FILE	   *file = fopen("/proc/stat", "r");
-	double		tick = sysconf(_SC_CLK_TCK);
-
-	while (directory && (entry = readdir(directory)) != NULL)
-	{
-		int			pid = atoi(entry->d_name);
-
-		if (pid > 0 && (pid == postmaster || parent_of(pid, &children) == postmaster))
-			add_process(pid, &usage);
-	}
-	if (directory)
-		closedir(directory);
-	parent_of(postmaster, &children);
-	usage.server += children / tick;
-	getrusage(RUSAGE_SELF, &self);
-	usage.own = self.ru_utime.tv_sec + self.ru_stime.tv_sec + (self.ru_utime.tv_usec + self.ru_stime.tv_usec) / 1e6;
-	if (file)
-	{
-		if (fscanf(file, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", &fields[0], &fields[1], &fields[2], &fields[3],
-				   &fields[4], &fields[5], &fields[6], &fields[7]) == 8)
-		{
-			for (int i = 0; i < 8; i++)
-				usage.whole += fields[i] / tick;
-			usage.busy = usage.whole - (fields[3] + fields[4]) / tick;
-		}
-		fclose(file);
-	}
-	return usage;
-}
-
-/* -------------------------------------------------- statements, one at a time */
-
-static PGresult *
-query(PGconn *connection, const char *sql, int nparams, const char *const *params)
-{
-	PGresult   *result = PQexecParams(connection, sql, nparams, NULL, params, NULL, NULL, 0);
-
-	if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
-		die("%s in: %s", PQerrorMessage(connection), sql);
-	return result;
-}
-
-/* What a query says; to be freed. */
-static char *
-ask(PGconn *connection, const char *sql)
-{
-	PGresult   *result = query(connection, sql, 0, NULL);
-	char	   *value = strdup(PQntuples(result) ? PQgetvalue(result, 0, 0) : "");
-
-	PQclear(result);
-	return value;
-}
-
-static PGconn *
-connect_to(const char *conninfo)
-{
-	PGconn	   *connection = PQconnectdb(conninfo);
-
-	if (PQstatus(connection) != CONNECTION_OK)
-		die("%s", PQerrorMessage(connection));
-	return connection;
-}
+/* ------------------------------------------------------------------ what is to be done */
 
 static int
 position_of(const char *id)
@@ -718,14 +565,14 @@ main(int argc, char **argv)
 	prepare_workers(control, argv[5]);
 	polls = calloc(nworkers, sizeof(struct pollfd));
 
-	before = measure(postmaster);
+	before = measure_usage(postmaster);
 	begin = now();
 	for (int i = 0; i < nworkers; i++)
 		send_claim(&workers[i]);
 	while (undone > 0)
 		step(polls);
 	end = now();
-	after = measure(postmaster);
+	after = measure_usage(postmaster);
 
 	/* answers that are still on their way say nothing any more */
 	for (int i = 0; i < nworkers; i++)

@@ -1,0 +1,33 @@
+-- benchorch, claims without worker: any hardware, strictly by priority.
+
+--- schema
+CREATE EXTENSION benchorch;
+SELECT benchorch.seed_reference_data();
+SELECT benchorch.register_hardware('bench', '{}');
+SELECT benchorch.create_template('bench', '{"hardware": ["bench"], "frameworks": ["vLLM", "SGLang", "TensorRT-LLM"]}');
+SELECT benchorch.register_model('model ' || n) FROM generate_series(1, :models) AS n;
+
+--- populate
+SELECT benchorch.populate_matrix(id, template => 'bench') FROM benchorch.model_versions;
+
+--- ready
+SELECT count(*) FROM benchorch.benchmark_configs WHERE status = 'pending'
+
+--- claim
+SELECT c.config_id AS id, c.claim_id AS token, c.* FROM benchorch.claim_batch({batch}::int) AS c
+
+--- claim unflushed
+SELECT c.config_id AS id, c.claim_id AS token, c.*
+FROM pg_catalog.set_config('synchronous_commit', 'off', true) AS unflushed, benchorch.claim_batch({batch}::int) AS c
+
+--- complete
+SELECT count(*) FROM benchorch.update_many({ids}::bigint[], {tokens}::bigint[], 'completed')
+
+--- store
+SELECT count(*) FROM benchorch.complete_many({ids}::bigint[], {tokens}::bigint[], {results}::text[])
+
+--- settled
+SELECT count(*) FROM benchorch.benchmark_configs WHERE status = 'completed'
+
+--- check
+SELECT pg_catalog.concat_ws(' ', i.*) FROM benchorch.check_invariants() AS i
