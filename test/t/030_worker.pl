@@ -101,6 +101,19 @@ sub begun_run
 	return $pid + 0;
 }
 
+# Waits until a process has vanished.
+sub wait_until_gone
+{
+	my ($pid) = @_;
+	my $tries = 20 * $PostgreSQL::Test::Utils::timeout_default;
+	while (kill(0, $pid))
+	{
+		return 0 if !$tries--;
+		select undef, undef, undef, 0.05;
+	}
+	return 1;
+}
+
 # -------------------------------------------------------------- to the end
 
 my $model = matrix('quick', 40);
@@ -174,7 +187,7 @@ ok(!kill(0, $child), 'a cancelled run is killed, and the worker goes on');
 my $orphan = begun_run();
 kill KILL => $it->{pid};
 is(end_of($it), -9, 'a worker is killed in the middle of a run');
-kill KILL => $orphan;
+is(wait_until_gone($orphan), 1, 'its benchmark goes with it');
 unlink $hold;
 is(end_of(start_worker('--name', 'third', '--framework', 'held', '--model', $next, '--until-settled')), 0,
 	'another worker waits for the lease to run out');
@@ -187,8 +200,9 @@ append_to_file($hold, '');
 $next = matrix('held', 5);
 $it = start_worker('--name', 'second', '--framework', 'held', '--heartbeat', '0.2');
 $orphan = begun_run();
-kill KILL => $it->{pid}, $orphan;
+kill KILL => $it->{pid};
 end_of($it);
+wait_until_gone($orphan);
 unlink $hold;
 is(end_of(start_worker('--name', 'second', '--framework', 'held', '--heartbeat', '0.2', '--until-settled')), 0,
 	'a worker that comes back under its name');

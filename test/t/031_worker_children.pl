@@ -22,6 +22,9 @@ my %children = (
 	big_json => [ [ 'perl', '-e', q(print '{{"a": "' . 'x' x 10000000 . '"}}'; print STDERR "garbage\n" x 1250000) ], 'ok', '' ],
 	json_and_garbage => [ [ 'perl', '-e', q(print '{{"a": "' . 'x' x 10000000 . '"}}', "\n", 'garbage ' x 1250000) ], 'ok', '' ],
 	fork_and_leave => [ [ 'sh', '-c', q(sleep 1000 & setsid sh -c 'sleep 1001 & sleep 1002' & echo '{{}}') ], 'ok', '' ],
+	fork_twice => [ [ 'perl', '-MPOSIX', '-e', qq(if (!fork) {{ POSIX::setsid(); exec 'env', '-i', 'sh', '-c', 'sleep 1003; :', '$mark' if !fork; POSIX::_exit(0) }} wait; print '{{}}') ], 'ok', '' ],
+	fork_bomb => [ [ 'perl', '-e', q($0 = 'bomb'; fork for 1 .. 5; sleep 1000) ], 'timeout', 'not finished after 1 s' ],
+	kill_parent => [ [ 'sh', '-c', 'setsid sleep 1004 & kill -9 $PPID; sleep 1005' ], 'crash', 'killed by signal 9' ],
 	missing_command => [ [ 'no-such-command', '{model}' ], 'node_fault', 'command not found: no-such-command' ],
 	not_executable => [ ['/etc/passwd'], 'node_fault', 'Permission denied' ],
 	silent => [ ['true'], 'bad_output', 'without output' ],
@@ -70,16 +73,16 @@ foreach my $name (sort keys %children)
 my $work_dir = PostgreSQL::Test::Utils::tempdir;
 delete local $ENV{MARK};
 
-# Processes with our mark in their environment.
+# Processes with our mark in their environment or among their arguments.
 sub left_behind
 {
 	my @found;
-	foreach my $file (glob '/proc/[0-9]*/environ')
+	foreach my $file (glob '/proc/[0-9]*/environ /proc/[0-9]*/cmdline')
 	{
 		open my $fh, '<', $file or next;
 		local $/;
-		my $environment = <$fh> // '';
-		push @found, $file if $environment =~ /\bMARK=\Q$mark\E/;
+		my $text = <$fh> // '';
+		push @found, $file if $text =~ /(?:\bMARK=|\x00)\Q$mark\E/;
 	}
 	return join ' ', @found;
 }

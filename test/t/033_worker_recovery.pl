@@ -31,7 +31,7 @@ $ENV{HOME} = $ENV{TMPDIR} = abs_path(PostgreSQL::Test::Utils::tempdir);
 my %frameworks = (
 	quick => q({"command": ["sh", "-c", "sleep 0.0{batch_size}; echo '{{\"config\": {config_id}}}'"]}),
 	held => q({"command": ["sh", "-c", "echo $$ > $HOME/new; mv $HOME/new $HOME/running; while test -e $HOME/hold; do sleep 0.05; done; echo '{{}}'"]}),
-	deadly => q({"command": ["sh", "-c", "test {batch_size} != 3 || kill -9 $PPID; echo '{{}}'"]}),
+	deadly => q({"command": ["sh", "-c", "test {batch_size} != 3 || kill -9 $(awk '/^PPid/ {{ print $2 }}' /proc/$PPID/status); echo '{{}}'"]}),
 	fragile => q({"command": ["sh", "-c", "test -z \"$BROKEN\" && echo '{{}}'"]}));
 
 my $node = PostgreSQL::Test::Cluster->new('main');

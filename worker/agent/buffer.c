@@ -114,6 +114,13 @@ buffer_reset(Buffer *buffer)
 }
 
 void
+buffer_cut(Buffer *buffer, size_t n)
+{
+	memmove(buffer->data, buffer->data + n, buffer->len - n + 1);
+	buffer->len -= n;
+}
+
+void
 buffer_free(Buffer *buffer)
 {
 	free(buffer->data);

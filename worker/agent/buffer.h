@@ -20,6 +20,7 @@ extern void buffer_append(Buffer *buffer, const void *bytes, size_t len);
 extern void buffer_puts(Buffer *buffer, const char *text);
 extern void buffer_printf(Buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 extern void buffer_reset(Buffer *buffer);	/* empty, memory kept */
+extern void buffer_cut(Buffer *buffer, size_t n);	/* without its first n bytes */
 extern void buffer_free(Buffer *buffer);
 extern const char *buffer_text(const Buffer *buffer);	/* "" where nothing was appended */
 

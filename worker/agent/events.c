@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_WATCHES 8
-#define MAX_TIMERS 8
+#define MAX_WATCHES 64
+#define MAX_TIMERS 64
 
 typedef struct Watch
 {

@@ -24,7 +24,4 @@ extern void hardware_write_spec(const Machine *machine, const char *key, Buffer 
 /* The "environment" of a result. */
 extern void hardware_write_environment(const Machine *machine, const char *key, Buffer *json);
 
-/* How often the kernel has killed for memory in our cgroup so far; -1 where that cannot be told. */
-extern int64_t hardware_oom_kills(void);
-
 #endif							/* AGENT_HARDWARE_H */

@@ -193,7 +193,15 @@ serve(const Options *options)
 			.name = name,
 			.hardware = hardware,
 			.frameworks = frameworks.data,
-			.run_settings = {&machine, hardware, options->work_dir, options->pass_env, directory},
+			.run_settings =
+				{
+					.machine = &machine,
+					.hardware = hardware,
+					.work_dir = options->work_dir,
+					.pass_env = options->pass_env,
+					.silence = options->silence,
+					.own_directory = directory,
+				},
 		};
 
 		code = worker_register(&setup);

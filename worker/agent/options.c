@@ -32,6 +32,7 @@ static const char usage[] =
 	"  --until-settled          end when nothing is left that this worker could claim\n"
 	"  --register               register hardware and worker, print worker id and hardware name, and end\n"
 	"  --grace SECONDS          what a running config gets after SIGTERM; default: 8\n"
+	"  --silence SECONDS        end a run that prints nothing for so long, as timeout; default: its deadline only\n"
 	"  --heartbeat SECONDS      between heartbeats, less than the lease; default: 15, or a quarter of a shorter lease\n"
 	"  --no-presence            hold one connection, not two: if this worker dies, others wait for its lease to run out\n"
 	"  --work-dir DIR           where runs get their directories; default: TMPDIR, else /tmp\n"
@@ -108,6 +109,7 @@ options_parse(Options *options, int argc, char **argv)
 										  {"gpus", required_argument, NULL, 'g'},
 										  {"grace", required_argument, NULL, 'G'},
 										  {"heartbeat", required_argument, NULL, 'H'},
+										  {"silence", required_argument, NULL, 's'},
 										  {"no-presence", no_argument, NULL, 'P'},
 										  {"work-dir", required_argument, NULL, 'D'},
 										  {"pass-env", required_argument, NULL, 'e'},
@@ -176,6 +178,9 @@ options_parse(Options *options, int argc, char **argv)
 				break;
 			case 'H':
 				ok = parse_seconds(optarg, 0.1, &options->heartbeat);
+				break;
+			case 's':
+				ok = parse_seconds(optarg, 0.1, &options->silence);
 				break;
 			case 'P':
 				options->no_presence = true;

@@ -29,6 +29,7 @@ typedef struct Options
 	int			gpus;			/* 0: not given */
 	double		grace;
 	double		heartbeat;		/* 0: not given */
+	double		silence;		/* 0: any */
 	char	   *work_dir;		/* absolute */
 	char	  **pass_env;		/* NULL-terminated */
 	const char *log;

@@ -143,6 +143,12 @@ outcome_of(const RunEnd *end, Buffer *message)
 		append_last_line(message, end->log);
 		return "timeout";
 	}
+	if (end->stop == PROCESS_SILENCE)
+	{
+		buffer_printf(message, "printed nothing for %g s", end->silence);
+		append_last_line(message, end->log);
+		return "timeout";
+	}
 	if (end->stop == PROCESS_KILLED)
 	{
 		buffer_puts(message, "killed by the worker");

@@ -14,7 +14,8 @@ typedef struct RunEnd
 	int			wait_status;	/* as waitpid gives it */
 	ProcessStop stop;
 	bool		stuck;
-	double		deadline;		/* seconds, for the message */
+	double		deadline;		/* seconds, for the message; so is silence */
+	double		silence;
 	bool		host_oom_seen;	/* the kernel has killed for memory in our cgroup meanwhile */
 	size_t		output_len;		/* bytes of the result */
 	size_t		output_limit;

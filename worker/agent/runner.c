@@ -189,6 +189,7 @@ start_process(Run *run)
 		.env = env,
 		.directory = run->directory,
 		.deadline = run->config->deadline,
+		.silence = run->settings->silence,
 		.deadline_grace = DEADLINE_GRACE,
 		.output_limit = OUTPUT_LIMIT,
 		.output_to_log = run->result_file != NULL,
@@ -196,7 +197,6 @@ start_process(Run *run)
 	bool		exec_failed;
 	int			error;
 
-	run->oom_kills = hardware_oom_kills();
 	error = process_start(&run->process, &spec, &exec_failed);
 	strings_free(env);
 	run->started = error == 0;
@@ -274,7 +274,8 @@ judge(Run *run)
 		.stop = run->process.stop,
 		.stuck = run->process.stuck,
 		.deadline = run->config->deadline,
-		.host_oom_seen = hardware_oom_kills() > run->oom_kills,
+		.silence = run->settings->silence,
+		.host_oom_seen = run->process.host_oom,
 		.output_len = output->len,
 		.output_limit = OUTPUT_LIMIT,
 	};

@@ -15,6 +15,7 @@ typedef struct RunSettings
 	const char *hardware;		/* {hardware} of a config for any hardware */
 	const char *work_dir;		/* runs get directories of their own below it */
 	char	  **pass_env;		/* names, beside the usual ones, that the command gets */
+	double		silence;		/* seconds that a command may print nothing; 0: any number */
 	char	   *own_directory;	/* of the worker's binary, last on the command's PATH; or NULL */
 } RunSettings;
 
@@ -29,7 +30,6 @@ typedef struct Run
 	Process		process;
 	double		started_at;		/* seconds since 1970 */
 	double		ended_at;
-	int64_t		oom_kills;		/* before the start */
 
 	/* set by run_finish, or by run_start where nothing could be started */
 	const char *outcome;
