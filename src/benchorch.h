@@ -4,6 +4,7 @@
  *
  *   claim -> take, recovery    operators -> update    hand_in -> results    direct
  *     -> attempts -> status, matrix -> ready, progress -> plans, words
+ *   adapters -> json, roofline (roofline.h)
  *
  * Every function here that takes or changes rows runs inside SPI: the SQL
  * callable functions connect, the rest is called while connected.

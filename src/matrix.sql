@@ -135,6 +135,8 @@ BEGIN
 	NEW.gpus := placed.gpus;
 	NEW.claim_id := NULL;
 	NEW.due_at := NULL;
+	NEW.expected_s := benchorch.expected_by_roofline(NEW.model_version_id, NEW.hardware_config_id, NEW.framework_id,
+		NEW.workload_type, NEW.batch_size, NEW.sequence_length, NEW.params, placed.gpus);
 	IF placed.reason IS NOT NULL AND NEW.status = 'pending' THEN
 		NEW.status := 'skipped';
 		NEW.error_message := placed.reason;
@@ -163,3 +165,13 @@ SET jit = off
 AS 'MODULE_PATHNAME', 'benchorch_populate_matrix';
 COMMENT ON FUNCTION benchorch.populate_matrix(uuid, boolean, text) IS
 	'Creates the configs of a template that the model version does not have yet (archived ones count as existing); created includes skipped, which cannot fit their hardware; a dry run writes nothing. Errors: 22023 NULL, 42704 unknown model version, template or a name in the template';
+
+CREATE FUNCTION benchorch.predict(model_version_id uuid, template text DEFAULT 'default', workers int DEFAULT NULL)
+RETURNS TABLE (hardware text, configs bigint, measured bigint, worker_hours float8, gpu_hours float8, cost float8, makespan interval)
+LANGUAGE c STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
+SET jit = off
+AS 'MODULE_PATHNAME', 'benchorch_predict';
+COMMENT ON FUNCTION benchorch.predict(uuid, text, int) IS
+	'What populate_matrix would create and that is expected to take: a row a machine type, and one for all (hardware NULL). measured: configs whose cell has runs; worker_hours: of one worker for it all; gpu_hours: times the GPUs of each config; cost: by price_per_hour, NULL where a machine has none; makespan: max(longest config, worker time / workers), the ideal of so many workers (NULL: those that live, else 50). See src/expected.sql. Errors: 22023, 42704';

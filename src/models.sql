@@ -282,16 +282,8 @@ COMMENT ON FUNCTION benchorch.register_model(text, uuid, jsonb, text) IS
 /* ------------------------------------------------------------ memory fit */
 
 CREATE FUNCTION benchorch.precision_bytes(word text) RETURNS float8
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT CASE
-		WHEN w IN ('fp32', 'float32', 'float', 'f32') THEN 4.0
-		WHEN w IN ('bf16', 'fp16', 'bfloat16', 'float16', 'half', 'f16') THEN 2.0
-		WHEN w IN ('fp8', 'int8', 'fp8_e4m3', 'fp8_e5m2') THEN 1.0
-		WHEN w IN ('nvfp4', 'int4', 'fp4', 'mxfp4') THEN 0.5
-		END::float8
-	FROM (SELECT pg_catalog.lower(word) AS w) AS s
-$$;
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'benchorch_precision_bytes_sql';
 COMMENT ON FUNCTION benchorch.precision_bytes(text) IS
 'Bytes of one number in a precision (fp32 4; bf16, fp16 2; fp8, int8 1; nvfp4, int4 0.5, scales not counted); NULL for a word that is none, auto among them';
 

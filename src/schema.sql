@@ -169,7 +169,8 @@ CREATE TABLE benchorch.benchmark_configs
 	run_started		boolean NOT NULL DEFAULT false,
 	version			int NOT NULL DEFAULT 0,
 	witness_id		bigint,
-	due_at			timestamptz
+	due_at			timestamptz,
+	expected_s		real
 ) WITH (fillfactor = 45);
 CREATE UNIQUE INDEX benchmark_configs_cell ON benchorch.benchmark_configs
 	(model_version_id, hardware_config_id, framework_id, workload_type, batch_size, sequence_length, params)
@@ -189,6 +190,8 @@ COMMENT ON COLUMN benchorch.benchmark_configs.attempt IS 'claims so far';
 COMMENT ON COLUMN benchorch.benchmark_configs.run_started IS 'start() was called in the current claim: a loss is blamed on it';
 COMMENT ON COLUMN benchorch.benchmark_configs.version IS 'grows with each transition that the extension makes; how the triggers tell a typed UPDATE; internal';
 COMMENT ON COLUMN benchorch.benchmark_configs.due_at IS 'pending: not claimed before this time; NULL: at once';
+COMMENT ON COLUMN benchorch.benchmark_configs.expected_s IS
+	'seconds that one run is expected to take by the roofline, as known when it came into the matrix; NULL: nothing is known (expected_seconds() knows more)';
 COMMENT ON COLUMN benchorch.benchmark_configs.witness_id IS 'skipped: the config whose GPU out-of-memory proved that this one cannot fit';
 
 /* ------------------------------------------------------- ready and claimed */

@@ -34,6 +34,7 @@ AS $$
 BEGIN
 	PERFORM benchorch.grant_functions(role, ARRAY['progress', 'list_configs', 'explain_empty', 'watch', 'logs', 'report_html',
 		'check_invariants', 'known_models', 'normalize', 'guess_adapter', 'normalize_architecture', 'memory_per_gpu', 'fit_gpus',
+		'roofline', 'batch_seconds', 'precision_bytes', 'compute_tflops', 'rounds', 'expected_seconds', 'lane_paces', 'predict',
 		'require_model', 'require_status', 'served_lanes']);
 	EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA benchorch TO %I', role);
 END
