@@ -79,9 +79,6 @@ include $(PGXS)
 include worker/agent/agent.mk
 include worker/engine/engine.mk
 
-# PGXS has a VERSION too: PostgreSQL's
-build/engine/main.o: VERSION = $(EXTVERSION)
-
 $(OBJS): $(wildcard src/*.h) benchorch.control
 
 $(EXTENSION_SQL): $(EXTENSION_PARTS) benchorch.control Makefile

@@ -106,16 +106,18 @@ refused('unknown option', 64, qr/see --help/, engine('--frobnicate'));
 refused('stray word', 64, qr/"word" is no option/, engine('word'));
 refused('batch size that is no number', 64, qr/--batch-size needs a whole number, not "4x"/, run_tiny('--batch-size' => '4x'));
 refused('unknown backend', 64, qr/no backend "tpu"/, run_tiny('--backend' => 'tpu'));
+refused('a backend that is not there', 72, qr/backend "cuda" was not built: there is no \/nowhere\/benchorch-engine-cuda\.so/,
+	do { local $ENV{BENCHORCH_ENGINE_PLUGINS} = '/nowhere'; run_tiny('--backend' => 'cuda') });
 refused('unknown kernels', 64, qr/no kernels "mmx"/, run_tiny('--kernels' => 'mmx'));
 refused('budget 0', 64, qr/--budget/, run_tiny('--budget' => 0));
 refused('budget nan', 64, qr/--budget/, run_tiny('--budget' => 'nan'));
 refused('threads 0', 64, qr/--threads/, run_tiny('--threads' => 0));
 refused('batch size 0', 65, qr/batch size must be from 1 to 64/, run_tiny('--batch-size' => 0));
-refused('batch size 65', 65, qr/batch size must be from 1 to 64/, run_tiny('--batch-size' => 65));
+refused('batch size 65', 66, qr/batch size must be from 1 to 64, not 65/, run_tiny('--batch-size' => 65));
 refused('negative batch size', 65, qr/out of range/, run_tiny('--batch-size' => -3));
 refused('no input tokens', 65, qr/at least 1/, run_tiny('--input-tokens' => 0));
 refused('no output tokens', 65, qr/at least 1/, run_tiny('--output-tokens' => 0));
-refused('precision fp8', 65, qr/"fp8" is not supported/, run_tiny('--precision' => 'fp8'));
+refused('precision fp8', 66, qr/"fp8" is not supported/, run_tiny('--precision' => 'fp8'));
 refused('architecture that is no JSON', 65, qr/invalid JSON at byte 13/, run_tiny('--architecture' => '{"n_layers": }'));
 refused('half an object', 65, qr/invalid JSON/, run_tiny('--architecture' => '{"n_layers": 2'));
 refused('text after the object', 65, qr/text after/, run_tiny('--architecture' => architecture() . 'x'));
@@ -130,8 +132,8 @@ refused('a flag that is a number', 65, qr/"tied_embeddings" must be true or fals
 	run_tiny('--architecture' => architecture(tied_embeddings => 7)));
 refused('heads that cannot be shared', 65, qr/n_heads 4 is not a multiple of n_kv_heads 3/,
 	run_tiny('--architecture' => architecture(n_kv_heads => 3)));
-refused('odd head size', 65, qr/head_dim 15 is odd/, run_tiny('--architecture' => architecture(head_dim => 15)));
-refused('mixture of experts', 65, qr/mixture of experts is not supported/,
+refused('odd head size', 66, qr/head_dim 15 is odd/, run_tiny('--architecture' => architecture(head_dim => 15)));
+refused('mixture of experts', 66, qr/mixture of experts is not supported/,
 	run_tiny('--architecture' => architecture(n_experts => 8, experts_per_token => 2, moe_ffn_dim => 64)));
 refused('missing file', 65, qr/could not open "$folder\/none"/, run_tiny('--architecture' => "\@$folder/none"));
 
@@ -169,6 +171,12 @@ like($json->{stop_reason}, qr/^(precision|noise_stable|budget)$/, 'stop reason')
 is(defined $json->{noise_rel}, $json->{repeats} >= 3, 'noise from three repeats on');
 cmp_ok($json->{host_memory_peak_bytes}, '>', $json->{memory}{weights_bytes}, 'memory holds the weights');
 
+cmp_ok($json->{setup_s}, '>', 0, 'how long it took to be ready');
+is($json->{gpu_memory_peak_bytes}, undef, 'no GPU, no GPU memory');
+ok(exists $json->{$_}, "says $_, if only null")
+  for qw(energy_j throttled_share power_capped_share burst_output_tokens_per_s sustained_output_tokens_per_s);
+is($json->{sustained_output_tokens_per_s}, undef, 'nothing is sustained in a third of a second');
+
 my $samples = $json->{samples};
 my $shown = $json->{repeats} < 1000 ? $json->{repeats} : 1000;
 is(scalar @{ $samples->{ttft_ms} }, $shown, 'a sample per repeat');
@@ -180,13 +188,13 @@ cmp_ok(abs($json->{e2e_ms}{mean} * $json->{requests_completed} / 2000 / $json->{
 for my $metric (qw(ttft_ms tpot_ms itl_ms e2e_ms))
 {
 	my $s = $json->{$metric};
-	my @ordered = map { $s->{$_} } grep { exists $s->{$_} } qw(p50 p90 p95 p99);
+	my @ordered = map { $s->{$_} } grep { exists $s->{$_} } qw(p10 p50 p90 p95 p99);
 
 	is(join(' ', @ordered), join(' ', sort { $a <=> $b } @ordered), "$metric: percentiles rise");
 	cmp_ok($s->{mean}, '>', 0, "$metric: mean");
 }
 ok(exists $json->{environment}{$_}, "environment says $_")
-  for qw(cpu_model cpus threads kernels blas_library blas_corename matrix_product others_busy_cpus);
+  for qw(cpu_model cpus threads kernels waiting blas_library blas_corename matrix_product others_busy_cpus);
 
 $json = measured('one output token', run_tiny('--output-tokens' => 1));
 is($json->{tpot_ms}{$_}, undef, "one output token: tpot $_ is null") for qw(mean p50 p90 p95 p99);
@@ -219,6 +227,11 @@ cmp_ok(abs($checksum{$_} - $checksum{plain}), '<', 1e-3, "$_ computes what plain
 my $other = measured('another seed', run_tiny('--kernels' => 'plain', '--precision' => 'bf16', '--seed' => 2));
 cmp_ok(abs($other->{logits_checksum} - $checksum{plain}), '>', 1e-3, 'another seed is another model');
 
+$json = measured('pinned', engine('--pin', '--architecture', architecture(), '--batch-size', 2, '--input-tokens', 9,
+	'--output-tokens', 5, '--budget', 0.3, '--threads', 2, '--kernels', 'plain', '--precision', 'bf16'));
+is($json->{environment}{waiting}, 'pinned', 'pinned: said so');
+cmp_ok(abs($json->{logits_checksum} - $checksum{plain}), '<', 1e-6, 'pinned: the same model');
+
 # ---- files ----
 
 open(my $file, '>', "$folder/architecture.json") or die;
@@ -231,6 +244,6 @@ is(decode_json(slurp("$folder/result.json"))->{batch_size}, 2, 'files: the resul
 refused('unwritable result', 70, qr/could not write \/dev\/full/, run_tiny('--output' => '/dev/full'));
 
 $json = measured('calibrate', engine('--calibrate', '--budget', 1, '--threads', 1, '--architecture', architecture()));
-cmp_ok($json->{calibration}{$_}, '>', 0, "calibrate: $_") for qw(read_bytes_per_s flops_per_s read_footprint_bytes);
+cmp_ok($json->{calibration}{$_}, '>', 0, "calibrate: $_") for qw(read_bytes_per_s copy_bytes_per_s flops_per_s read_footprint_bytes);
 
 done_testing();

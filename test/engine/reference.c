@@ -1,9 +1,7 @@
 /*
  * reference.c: benchorch-engine's numbers against independent arithmetic.
  *
- * The transformer is written here a second time, in double precision and plain
- * loops, and shares nothing with the engine but its documentation: the weights
- * come from the formula at the top of model.c, written out again.  Whole logit
+ * The transformer is written a second time in transformer.c.  Whole logit
  * vectors are compared, for a single chosen token would hide most mistakes.
  * Percentiles, roofline and parameter counts are checked against worked values.
  *
@@ -17,10 +15,9 @@
 
 #include "backend.h"
 #include "config.h"
-#include "cpu.h"
-#include "model.h"
 #include "roofline.h"
 #include "statistics.h"
+#include "transformer.h"
 
 static int	tests = 0;
 static int	failures = 0;
@@ -85,7 +82,7 @@ test_roofline(void)
 		.vocab_size = 128256,
 	};
 	struct workload workload = {PRECISION_BF16, 1, 1024, 128, 1};
-	struct ceilings h100 = {3350e9, 989e12};
+	struct ceilings h100 = {3350e9, 989e12, NAN};
 	struct roofline r = roofline_bound(&llama, &workload, h100);
 
 	ok(near(r.ttft_s, 14.73e-3, 5e-4), "8B, batch 1: TTFT bound %.3f ms", r.ttft_s * 1e3);
@@ -162,235 +159,6 @@ test_counts(void)
 	fclose(file);
 }
 
-/* ---- the transformer, once more ---- */
-
-struct reference
-{
-	struct architecture a;
-	struct workload workload;
-	double	   *keys;			/* [layer][request][position][kv head][d] */
-	double	   *values;
-	double	   *weights[TENSOR_KINDS];	/* [layer][row][column] */
-	double	   *logits;			/* [request][vocab] */
-};
-
-static uint64_t
-splitmix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15u;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-	return x ^ (x >> 31);
-}
-
-static float
-round_to_bf16(float value)
-{
-	uint32_t	bits;
-	uint32_t	below;
-
-	memcpy(&bits, &value, 4);
-	below = bits & 0xffff;
-	bits &= 0xffff0000;
-	if (below > 0x8000 || (below == 0x8000 && (bits & 0x10000)))
-		bits += 0x10000;
-	memcpy(&value, &bits, 4);
-	return value;
-}
-
-static double
-weight(uint64_t seed, int kind, int layer, int row, int column, float scale, float offset, bool half)
-{
-	uint64_t	key = splitmix(splitmix(splitmix(seed) ^ (uint64_t) (layer * 16 + kind)) ^ (uint64_t) row);
-	uint32_t	h = (uint32_t) column * 0x9e3779b9u + (uint32_t) (key & 0xffffffffu);
-	float		value;
-
-	h ^= h >> 16;
-	h *= 0x7feb352du;
-	h ^= h >> 15;
-	h *= 0x846ca68bu;
-	h ^= h >> 16;
-	value = offset + scale * (float) ((int32_t) h / 256 - ((int32_t) h % 256 < 0)) / 8388608.0f;
-	return half ? round_to_bf16(value) : value;
-}
-
-static double *
-make(struct reference *ref, int kind, int layers, int64_t rows, int64_t columns,
-	 double variance, float offset, bool matrix)
-{
-	double	   *to = malloc(sizeof(double) * (size_t) (layers * rows * columns + 1));
-	double	   *at = to;
-	float		scale = matrix ? (float) sqrt(3 * variance / (double) columns) : 0.1f;
-
-	for (int layer = 0; layer < layers; layer++)
-		for (int row = 0; row < rows; row++)
-			for (int column = 0; column < columns; column++)
-				*at++ = weight(ref->workload.seed, kind, layer, row, column, scale, offset,
-							   matrix && ref->workload.precision == PRECISION_BF16);
-	return to;
-}
-
-static struct reference *
-reference_create(const struct architecture *a, const struct workload *workload)
-{
-	struct reference *ref = calloc(1, sizeof(*ref));
-	int			L = (int) a->n_layers;
-	int64_t		qkv = (a->n_heads + 2 * a->n_kv_heads) * a->head_dim;
-	double		residual = 0.5 / L;
-	size_t		cache = (size_t) (L * workload->batch_size * (workload->input_tokens + workload->output_tokens)) *
-		(size_t) (a->n_kv_heads * a->head_dim);
-
-	ref->a = *a;
-	ref->workload = *workload;
-	/* the numbers are the kinds' places in model.h's list */
-	ref->weights[0] = make(ref, 0, 1, a->vocab_size, a->hidden_size, 1, 0, true);
-	ref->weights[1] = make(ref, 1, 1, a->vocab_size, a->hidden_size, 1, 0, true);
-	ref->weights[2] = make(ref, 2, 1, 1, a->hidden_size, 0, 1, false);
-	ref->weights[3] = make(ref, 3, L, 1, a->hidden_size, 0, 1, false);
-	ref->weights[4] = make(ref, 4, L, qkv, a->hidden_size, 1, 0, true);
-	ref->weights[5] = make(ref, 5, L, 1, qkv, 0, 0, false);
-	ref->weights[6] = make(ref, 6, L, 1, a->head_dim, 0, 1, false);
-	ref->weights[7] = make(ref, 7, L, 1, a->head_dim, 0, 1, false);
-	ref->weights[8] = make(ref, 8, L, a->hidden_size, a->n_heads * a->head_dim, residual, 0, true);
-	ref->weights[9] = make(ref, 9, L, 1, a->hidden_size, 0, 1, false);
-	ref->weights[10] = make(ref, 10, L, 2 * a->ffn_dim, a->hidden_size, 1, 0, true);
-	ref->weights[11] = make(ref, 11, L, a->hidden_size, a->ffn_dim, residual, 0, true);
-	ref->keys = calloc(cache, sizeof(double));
-	ref->values = calloc(cache, sizeof(double));
-	ref->logits = calloc((size_t) (workload->batch_size * a->vocab_size), sizeof(double));
-	return ref;
-}
-
-static void
-reference_free(struct reference *ref)
-{
-	for (int i = 0; i < TENSOR_KINDS; i++)
-		free(ref->weights[i]);
-	free(ref->keys);
-	free(ref->values);
-	free(ref->logits);
-	free(ref);
-}
-
-static void
-times(const double *matrix, int64_t rows, int64_t columns, const double *x, double *y)
-{
-	for (int64_t r = 0; r < rows; r++)
-	{
-		y[r] = 0;
-		for (int64_t c = 0; c < columns; c++)
-			y[r] += matrix[r * columns + c] * x[c];
-	}
-}
-
-static void
-norm(const double *x, const double *w, int64_t n, double *y)
-{
-	double		squares = 0;
-
-	for (int64_t i = 0; i < n; i++)
-		squares += x[i] * x[i];
-	for (int64_t i = 0; i < n; i++)
-		y[i] = x[i] / sqrt(squares / (double) n + 1e-5) * w[i];
-}
-
-static void
-rope(double *x, int64_t d, int position)
-{
-	for (int64_t i = 0; i < d / 2; i++)
-	{
-		double		angle = position / pow(10000, 2.0 * (double) i / (double) d);
-		double		left = x[i];
-		double		right = x[i + d / 2];
-
-		x[i] = left * cos(angle) - right * sin(angle);
-		x[i + d / 2] = right * cos(angle) + left * sin(angle);
-	}
-}
-
-/* one token of one request at a position; its logits replace the request's last */
-static void
-reference_token(struct reference *ref, int request, int position, int token)
-{
-	const struct architecture *a = &ref->a;
-	int64_t		H = a->hidden_size,
-			d = a->head_dim,
-			heads = a->n_heads,
-			kv = a->n_kv_heads,
-			F = a->ffn_dim,
-			width = (heads + 2 * kv) * d;
-	int64_t		capacity = ref->workload.input_tokens + ref->workload.output_tokens;
-	double	   *x = malloc(sizeof(double) * (size_t) (3 * H + width + heads * d + 3 * F + capacity));
-	double	   *n = x + H;
-	double	   *y = n + H;
-	double	   *qkv = y + H;
-	double	   *attended = qkv + width;
-	double	   *gate_up = attended + heads * d;
-	double	   *act = gate_up + 2 * F;
-	double	   *p = act + F;
-
-	memcpy(x, ref->weights[0] + token * H, sizeof(double) * (size_t) H);
-	for (int64_t layer = 0; layer < a->n_layers; layer++)
-	{
-		double	   *keys = ref->keys + (layer * ref->workload.batch_size + request) * capacity * kv * d;
-		double	   *values = ref->values + (layer * ref->workload.batch_size + request) * capacity * kv * d;
-
-		norm(x, ref->weights[3] + layer * H, H, n);
-		times(ref->weights[4] + layer * width * H, width, H, n, qkv);
-		for (int64_t i = 0; a->qkv_bias && i < width; i++)
-			qkv[i] += ref->weights[5][layer * width + i];
-		for (int64_t head = 0; head < heads + kv; head++)
-		{
-			if (a->qk_norm)
-				norm(qkv + head * d, ref->weights[head < heads ? 6 : 7] + layer * d, d, qkv + head * d);
-			rope(qkv + head * d, d, position);
-		}
-		for (int64_t i = 0; i < kv * d; i++)
-		{
-			bool		half = ref->workload.precision == PRECISION_BF16;
-			double		k = qkv[heads * d + i];
-			double		v = qkv[(heads + kv) * d + i];
-
-			keys[position * kv * d + i] = half ? round_to_bf16((float) k) : k;
-			values[position * kv * d + i] = half ? round_to_bf16((float) v) : v;
-		}
-		for (int64_t head = 0; head < heads; head++)
-		{
-			int64_t		from = head / (heads / kv) * d;
-			double		total = 0;
-
-			for (int t = 0; t <= position; t++)
-			{
-				double		dot = 0;
-
-				for (int64_t i = 0; i < d; i++)
-					dot += qkv[head * d + i] * keys[t * kv * d + from + i];
-				p[t] = exp(dot / sqrt((double) d));
-				total += p[t];
-			}
-			for (int64_t i = 0; i < d; i++)
-			{
-				attended[head * d + i] = 0;
-				for (int t = 0; t <= position; t++)
-					attended[head * d + i] += p[t] / total * values[t * kv * d + from + i];
-			}
-		}
-		times(ref->weights[8] + layer * H * heads * d, H, heads * d, attended, y);
-		for (int64_t i = 0; i < H; i++)
-			x[i] += y[i];
-		norm(x, ref->weights[9] + layer * H, H, n);
-		times(ref->weights[10] + layer * 2 * F * H, 2 * F, H, n, gate_up);
-		for (int64_t i = 0; i < F; i++)
-			act[i] = gate_up[i] / (1 + exp(-gate_up[i])) * gate_up[F + i];
-		times(ref->weights[11] + layer * H * F, H, F, act, y);
-		for (int64_t i = 0; i < H; i++)
-			x[i] += y[i];
-	}
-	norm(x, ref->weights[2], H, n);
-	times(ref->weights[a->tied_embeddings ? 0 : 1], a->vocab_size, H, n, ref->logits + request * a->vocab_size);
-	free(x);
-}
-
 /* ---- the engine against it ---- */
 
 struct shape
@@ -439,27 +207,6 @@ static const struct
 	{"plain", false},
 };
 
-static int32_t
-test_token(const struct architecture *a, int request, int position)
-{
-	return (int32_t) (splitmix((uint64_t) (request * 100003 + position)) % (uint64_t) a->vocab_size);
-}
-
-/* ||a - b|| / ||b|| over a whole batch's logits */
-static double
-difference(const float *logits, const double *expected, size_t count)
-{
-	double		above = 0;
-	double		below = 0;
-
-	for (size_t i = 0; i < count; i++)
-	{
-		above += (logits[i] - expected[i]) * (logits[i] - expected[i]);
-		below += expected[i] * expected[i];
-	}
-	return sqrt(above / below);
-}
-
 static bool
 sampled_right(const float *logits, int64_t vocab, const int32_t *sampled, int batch)
 {
@@ -470,16 +217,27 @@ sampled_right(const float *logits, int64_t vocab, const int32_t *sampled, int ba
 	return true;
 }
 
+static const float *
+logits_of(struct backend *backend)
+{
+	struct engine_error error;
+	const float *logits;
+
+	cpu_backend.logits(backend, &logits, &error);
+	return logits;
+}
+
 static void
 run_steps(struct backend *backend, const struct architecture *a, int batch, int from, int steps, int32_t *sampled)
 {
+	struct engine_error error;
 	int32_t		tokens[CONFIG_MAX_BATCH];
 
 	for (int step = from; step < from + steps; step++)
 	{
 		for (int i = 0; i < batch; i++)
-			tokens[i] = test_token(a, i, step);
-		cpu_backend.decode(backend, tokens, sampled);
+			tokens[i] = reference_input(a, i, step);
+		cpu_backend.decode(backend, tokens, sampled, &error);
 	}
 }
 
@@ -489,7 +247,7 @@ test_run(const struct shape *shape, const struct workload *workload, int run,
 {
 	const struct architecture *a = &shape->a;
 	size_t		count = (size_t) (shape->batch * a->vocab_size);
-	struct backend_options options = {shape->threads, runs[run].kernels, runs[run].library};
+	struct backend_options options = {shape->threads, runs[run].kernels, runs[run].library, false};
 	double		tolerance = workload->precision == PRECISION_BF16 ? 1e-3 : 1e-5;
 	int32_t    *prompt = malloc(sizeof(int32_t) * (size_t) (shape->batch * shape->prompt));
 	int32_t		sampled[CONFIG_MAX_BATCH];
@@ -500,8 +258,10 @@ test_run(const struct shape *shape, const struct workload *workload, int run,
 	double		steps;
 	bool		sampling;
 	bool		same;
-	enum engine_status status = cpu_backend.open(a, workload, &options, &backend, &error);
+	enum engine_status status = cpu_backend.open(a, workload->precision, workload->seed, &options, &backend, &error);
 
+	if (status == ENGINE_OK)
+		status = cpu_backend.prepare(backend, workload, &error);
 	if (status == ENGINE_USAGE)
 		printf("ok %d # skip %s\n", ++tests, error.message);
 	else if (status != ENGINE_OK)
@@ -510,17 +270,17 @@ test_run(const struct shape *shape, const struct workload *workload, int run,
 	{
 		for (int i = 0; i < shape->batch; i++)
 			for (int t = 0; t < shape->prompt; t++)
-				prompt[i * shape->prompt + t] = test_token(a, i, t);
-		cpu_backend.prefill(backend, prompt, shape->prompt, sampled);
-		memcpy(first, cpu_backend.logits(backend), sizeof(float) * count);
-		prefill = difference(first, after_prefill, count);
+				prompt[i * shape->prompt + t] = reference_input(a, i, t);
+		cpu_backend.prefill(backend, prompt, shape->prompt, sampled, &error);
+		memcpy(first, logits_of(backend), sizeof(float) * count);
+		prefill = reference_difference(first, after_prefill, count);
 		sampling = sampled_right(first, a->vocab_size, sampled, shape->batch);
 		run_steps(backend, a, shape->batch, shape->prompt, STEPS, sampled);
-		steps = difference(cpu_backend.logits(backend), after_steps, count);
-		sampling = sampling && sampled_right(cpu_backend.logits(backend), a->vocab_size, sampled, shape->batch);
+		steps = reference_difference(logits_of(backend), after_steps, count);
+		sampling = sampling && sampled_right(logits_of(backend), a->vocab_size, sampled, shape->batch);
 		/* a second prompt must find nothing of the first */
-		cpu_backend.prefill(backend, prompt, shape->prompt, sampled);
-		same = memcmp(first, cpu_backend.logits(backend), sizeof(float) * count) == 0;
+		cpu_backend.prefill(backend, prompt, shape->prompt, sampled, &error);
+		same = memcmp(first, logits_of(backend), sizeof(float) * count) == 0;
 		ok(prefill <= tolerance && steps <= tolerance && sampling && same,
 		   "%s, %s, %s%s: off by %.1e after the prompt, %.1e after %d steps%s%s", shape->name,
 		   precision_name(workload->precision), runs[run].kernels, runs[run].library ? ", openblas" : "",
@@ -541,11 +301,11 @@ test_shape(const struct shape *shape, enum precision precision)
 
 	for (int i = 0; i < shape->batch; i++)
 		for (int t = 0; t < shape->prompt; t++)
-			reference_token(ref, i, t, test_token(&shape->a, i, t));
+			reference_token(ref, i, t, reference_input(&shape->a, i, t));
 	memcpy(after_prefill, ref->logits, size);
 	for (int i = 0; i < shape->batch; i++)
 		for (int t = shape->prompt; t < shape->prompt + STEPS; t++)
-			reference_token(ref, i, t, test_token(&shape->a, i, t));
+			reference_token(ref, i, t, reference_input(&shape->a, i, t));
 	for (int run = 0; run < RUNS; run++)
 		test_run(shape, &workload, run, after_prefill, ref->logits);
 	free(after_prefill);

@@ -39,7 +39,11 @@ static const struct
 } known_exit_codes[] = {
 	{"benchorch-engine", 64, "bad_config"},
 	{"benchorch-engine", 65, "bad_config"},
+	{"benchorch-engine", 66, "unsupported"},
+	{"benchorch-engine", 68, "gpu_oom"},
 	{"benchorch-engine", 69, "host_oom"},
+	{"benchorch-engine", 72, "node_fault"},
+	{"benchorch-engine", 74, "gpu_fault"},
 };
 
 /* Appends the line that surrounds at. */

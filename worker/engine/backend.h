@@ -1,19 +1,29 @@
 /*
  * backend.h: the table of operations that a device fills.
  *
- * A backend is one opened model on one device.  plan() takes nothing and is
- * asked first; open() takes all the memory it said and nothing is allocated
- * afterwards, so that a config that does not fit is refused and never killed.
+ * A backend is one model on one device.  open() makes its weights, prepare()
+ * takes what a workload needs beside them, as often as workloads change;
+ * nothing is allocated afterwards.  plan() takes nothing and is asked first, so
+ * that a config that does not fit is refused and never killed.
  *
  * prefill() and decode() return when the sampled tokens are in host memory:
  * the caller's clock around them is the measurement.  Which tokens are fed is
  * the caller's choice, so that timing does not depend on what a synthetic
  * model happens to say.
+ *
+ * Only the CPU is linked in.  CUDA is a plugin beside the program, so that a
+ * process that does not need it never loads a library of it.
  */
 #ifndef BACKEND_H
 #define BACKEND_H
 
 #include "engine.h"
+
+/* grows with every change of this file; a plugin of another number is refused */
+#define BACKEND_INTERFACE 1
+
+/* a plugin benchorch-engine-NAME.so has one struct backend_operations of this name */
+#define BACKEND_SYMBOL "benchorch_engine_backend"
 
 struct		backend;
 
@@ -22,6 +32,7 @@ struct backend_options
 	int			threads;		/* of the host, at least 1 */
 	const char *kernels;		/* which set of kernels, NULL for the best */
 	bool		library;		/* use a vendor's matrix library where there is one */
+	bool		pinned;			/* each thread to a CPU of its own, which it may keep busy waiting */
 };
 
 /* bytes; total is their sum */
@@ -42,13 +53,38 @@ struct backend_fact
 	char		value[256];
 };
 
-#define BACKEND_MAX_FACTS 16
+#define BACKEND_MAX_FACTS 24
+
+enum backend_rate
+{
+	RATE_READ,					/* bytes/s, reading what a decode step reads */
+	RATE_COPY,					/* bytes/s read and written, of a large copy */
+	RATE_MATRIX,				/* FLOP/s of a large matrix product */
+};
+
+/* counters that only grow, and what holds at the moment; NaN where unknown */
+struct device_state
+{
+	double		energy_j;
+	double		throttled_s;	/* slowed down for heat or by a power brake */
+	double		power_capped_s; /* slowed down to keep a power limit */
+	double		clock_hz;
+	double		memory_clock_hz;
+	double		temperature_c;
+};
 
 struct backend_operations
 {
+	int			interface;		/* BACKEND_INTERFACE */
 	const char *name;
+	enum engine_status out_of_memory;	/* what it means where the plan does not fit */
 
-	enum engine_status (*plan)(const struct architecture *architecture,
+	/* is there a device that can be used? */
+	enum engine_status (*probe)(struct engine_error *error);
+
+	/* what backend holds already, where it is not NULL, counts as available */
+	enum engine_status (*plan)(const struct backend *backend,
+							   const struct architecture *architecture,
 							   const struct workload *workload,
 							   const struct backend_options *options,
 							   struct memory_plan *plan,
@@ -56,32 +92,43 @@ struct backend_operations
 
 	/* makes the weights from the seed; *backend is NULL unless it succeeds */
 	enum engine_status (*open)(const struct architecture *architecture,
-							   const struct workload *workload,
+							   enum precision precision, uint64_t weights_seed,
 							   const struct backend_options *options,
 							   struct backend **backend,
 							   struct engine_error *error);
 	void (*close)(struct backend *backend);
+
+	/* readies the opened model for a workload of its precision */
+	enum engine_status (*prepare)(struct backend *backend,
+								  const struct workload *workload,
+								  struct engine_error *error);
 
 	/*
 	 * Empties the KV cache and runs tokens[request × length + position];
 	 * length may be less than the workload's input tokens.  sampled has one
 	 * token per request.
 	 */
-	void (*prefill)(struct backend *backend, const int32_t *tokens,
-					int			length, int32_t *sampled);
+	enum engine_status (*prefill)(struct backend *backend, const int32_t *tokens,
+								  int length, int32_t *sampled,
+								  struct engine_error *error);
 
 	/* one more token for each request */
-	void (*decode)(struct backend *backend, const int32_t *tokens,
-				   int32_t *sampled);
+	enum engine_status (*decode)(struct backend *backend, const int32_t *tokens,
+								 int32_t *sampled, struct engine_error *error);
 
 	/* the last step's logits, batch × vocabulary, in host memory */
-	const float *(*logits)(struct backend *backend);
+	enum engine_status (*logits)(struct backend *backend, const float **logits,
+								 struct engine_error *error);
 
-	/* the best rate seen in about that time, reading what a decode step reads */
-	double (*read_bandwidth)(struct backend *backend, double seconds);
+	/* the best rate seen in about that time */
+	enum engine_status (*rate)(struct backend *backend, enum backend_rate which,
+							   double seconds, double *rate,
+							   struct engine_error *error);
 
-	/* the best rate seen in about that time, FLOP/s of a large matrix product */
-	double (*matrix_rate)(struct backend *backend, double seconds);
+	void (*state)(struct backend *backend, struct device_state *state);
+
+	/* the most device memory that was taken, in bytes; -1 where that is the host's */
+	int64_t (*device_memory)(struct backend *backend);
 
 	/* answers how many facts it wrote */
 	int (*facts)(struct backend *backend, struct backend_fact *facts);
@@ -89,7 +136,12 @@ struct backend_operations
 
 extern const struct backend_operations cpu_backend;
 
-/* by name, or the best there is for "auto"; NULL if there is none of that name */
-extern const struct backend_operations *backend_find(const char *name);
+/*
+ * By name, from a plugin where it is not linked in.  "auto" is the first of
+ * CUDA and the CPU that works here; where that passes a GPU by, error says why.
+ */
+extern enum engine_status backend_find(const char *name,
+									   const struct backend_operations **operations,
+									   struct engine_error *error);
 
 #endif							/* BACKEND_H */

@@ -8,7 +8,7 @@
  * context is cut into parts instead, so that one request can keep all threads
  * busy, and the parts' softmaxes are put together at the end.
  */
-#include "cpu.h"
+#include "cpu_attention.h"
 
 #include <math.h>
 #include <string.h>
@@ -23,12 +23,6 @@ struct attention
 	int			splits;
 };
 
-static float *
-scratch_of(struct backend *cpu, int thread)
-{
-	return cpu_floats(cpu, AREA_SCRATCH) + (size_t) thread * cpu->layout.scratch_floats;
-}
-
 /* the position-0 row of one kv head's keys or values */
 static void *
 cache_head(struct backend *cpu, enum cpu_area area, int layer, int request, int head)
@@ -37,9 +31,9 @@ cache_head(struct backend *cpu, enum cpu_area area, int layer, int request, int 
 			(size_t) cpu->a.n_kv_heads +
 		(size_t) head;
 
-	return cpu->memory + cpu->layout.offset[area] +
+	return (char *) cpu_area(cpu, area) +
 		index * (size_t) cpu->layout.capacity * (size_t) cpu->a.head_dim *
-		precision_bytes(cpu->workload.precision);
+		precision_bytes(cpu->precision);
 }
 
 static void
@@ -50,7 +44,7 @@ write_cache(struct backend *cpu, enum cpu_area area, int layer, int request, int
 	size_t		at = (size_t) position * d;
 	void	   *to = cache_head(cpu, area, layer, request, head);
 
-	if (cpu->workload.precision == PRECISION_BF16)
+	if (cpu->precision == PRECISION_BF16)
 		cpu->kernels->narrow(from, (uint16_t *) to + at, d);
 	else
 		memcpy((float *) to + at, from, d * sizeof(float));
@@ -179,9 +173,9 @@ prompt_item(void *argument, int item, int thread)
 	const struct cpu_block *block = &attention->blocks[attention->n_blocks - 1 - item / kv_heads];
 	const void *keys = cache_head(cpu, AREA_KEYS, attention->layer, block->request, kv_head);
 	const void *values = cache_head(cpu, AREA_VALUES, attention->layer, block->request, kv_head);
-	float	   *scores = scratch_of(cpu, thread);
+	float	   *scores = cpu_scratch(cpu, thread);
 
-	if (cpu->workload.precision == PRECISION_BF16)
+	if (cpu->precision == PRECISION_BF16)
 	{
 		size_t		context = (size_t) (block->position + block->length);
 		size_t		elements = context * (size_t) cpu->a.head_dim;
@@ -223,7 +217,7 @@ step_item(void *argument, int item, int thread)
 	struct attention *attention = argument;
 	struct backend *cpu = attention->cpu;
 	const struct cpu_kernels *kernels = cpu->kernels;
-	bool		half = cpu->workload.precision == PRECISION_BF16;
+	bool		half = cpu->precision == PRECISION_BF16;
 	int			d = (int) cpu->a.head_dim;
 	int			kv_heads = (int) cpu->a.n_kv_heads;
 	int			group = (int) cpu->a.n_heads / kv_heads;
@@ -237,7 +231,7 @@ step_item(void *argument, int item, int thread)
 	const void *values = cache_head(cpu, AREA_VALUES, attention->layer, request, kv_head);
 	const float *queries = cpu_floats(cpu, AREA_QKV) + (size_t) request * qkv_width(cpu) +
 		kv_head * group * d;
-	float	   *scores = scratch_of(cpu, thread);
+	float	   *scores = cpu_scratch(cpu, thread);
 
 	if (half)
 		kernels->product_bf16((const uint16_t *) keys + at, (size_t) d, length, d,

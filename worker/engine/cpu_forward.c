@@ -7,9 +7,12 @@
  * chunks see them; the head is applied once, to the last position of each
  * request.
  */
-#include "cpu.h"
+#include "cpu_forward.h"
 
 #include <string.h>
+
+#include "cpu_attention.h"
+#include "cpu_linear.h"
 
 /* rows that one thread normalises at a time: fewer are not worth sharing */
 #define NORM_ROWS 16
@@ -51,7 +54,7 @@ embed(struct backend *cpu, int32_t token, float *to)
 	size_t		hidden = (size_t) cpu->a.hidden_size;
 	size_t		at = (size_t) token * hidden;
 
-	if (cpu->workload.precision == PRECISION_BF16)
+	if (cpu->precision == PRECISION_BF16)
 		cpu->kernels->widen((const uint16_t *) cpu->embedding + at, to, hidden);
 	else
 		memcpy(to, (const float *) cpu->embedding + at, hidden * sizeof(float));

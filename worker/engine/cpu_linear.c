@@ -7,10 +7,13 @@
  * OpenBLAS has no bf16 product, so there a panel of weights is widened first;
  * without OpenBLAS our own kernels do everything, and slower.
  */
-#include "cpu.h"
+#include "cpu_linear.h"
 
 /* columns of x that stay in the second-level cache beside the weights */
 #define OWN_PRODUCT_BYTES (256 * 1024)
+
+/* weight rows that are widened or multiplied together, at most */
+#define PANEL_ROWS 256
 
 /* an item smaller than this costs more to hand out than it gains in balance */
 #define LEAST_ITEM_BYTES (32 * 1024)
@@ -27,7 +30,7 @@ product(struct backend *cpu, const void *weights, int n, int k,
 		const float *x, int m, float *y, int ldy, bool accumulate, float *panel)
 {
 	const struct cpu_kernels *kernels = cpu->kernels;
-	bool		half = cpu->workload.precision == PRECISION_BF16;
+	bool		half = cpu->precision == PRECISION_BF16;
 	int			columns = OWN_PRODUCT_BYTES / (4 * k) / 8 * 8;
 
 	if (uses_library(cpu, m))
@@ -83,33 +86,27 @@ item_rows(const struct backend *cpu, int n, int k, int m)
 
 	if (uses_library(cpu, m))
 	{
-		int			parts = cpu_parts(n, CPU_PANEL_ROWS);
+		int			parts = cpu_parts(n, PANEL_ROWS);
 
 		rows = cpu_parts(n, cpu_parts(parts, threads) * threads);
 		rows = cpu_parts(rows, 16) * 16;
 	}
 	else
 	{
-		int			least = LEAST_ITEM_BYTES / (k * (int) precision_bytes(cpu->workload.precision));
+		int			least = LEAST_ITEM_BYTES / (k * (int) precision_bytes(cpu->precision));
 
 		rows = threads == 1 ? n : n / (threads * 8);
 		if (rows < least)
 			rows = least;
 		rows = cpu_parts(rows < 1 ? 1 : rows, 4) * 4;
 	}
-	return cpu_smaller(rows, CPU_PANEL_ROWS);
+	return cpu_smaller(rows, PANEL_ROWS);
 }
 
 static const char *
 weight_rows(const struct linear *linear, int row)
 {
-	return linear->weights + (size_t) row * (size_t) linear->k * precision_bytes(linear->cpu->workload.precision);
-}
-
-static float *
-scratch_of(struct backend *cpu, int thread)
-{
-	return cpu_floats(cpu, AREA_SCRATCH) + (size_t) thread * cpu->layout.scratch_floats;
+	return linear->weights + (size_t) row * (size_t) linear->k * precision_bytes(linear->cpu->precision);
 }
 
 static void
@@ -121,7 +118,7 @@ linear_item(void *argument, int item, int thread)
 	product(linear->cpu, weight_rows(linear, first),
 			cpu_smaller(linear->step, linear->n - first), linear->k,
 			linear->x, linear->m, linear->y + first, linear->ldy,
-			linear->accumulate, scratch_of(linear->cpu, thread));
+			linear->accumulate, cpu_scratch(linear->cpu, thread));
 }
 
 void
@@ -141,7 +138,7 @@ gate_up_item(void *argument, int item, int thread)
 	struct backend *cpu = linear->cpu;
 	int			first = item * linear->step;
 	int			n = cpu_smaller(linear->step, linear->n - first);
-	float	   *gate = scratch_of(cpu, thread);
+	float	   *gate = cpu_scratch(cpu, thread);
 	float	   *up = gate + (size_t) linear->m * (size_t) n;
 	float	   *panel = up + (size_t) linear->m * (size_t) n;
 
@@ -168,7 +165,7 @@ cpu_gate_up(struct backend *cpu, const void *gate_up, const float *x, int m, flo
 size_t
 cpu_linear_scratch(const struct architecture *a, enum precision precision, int rows)
 {
-	size_t		gate_up = 2 * (size_t) rows * CPU_PANEL_ROWS;
+	size_t		gate_up = 2 * (size_t) rows * PANEL_ROWS;
 	size_t		widest = (size_t) a->hidden_size;
 
 	if (precision != PRECISION_BF16)
@@ -177,5 +174,5 @@ cpu_linear_scratch(const struct architecture *a, enum precision precision, int r
 		widest = (size_t) a->ffn_dim;
 	if (widest < (size_t) (a->n_heads * a->head_dim))
 		widest = (size_t) (a->n_heads * a->head_dim);
-	return gate_up + CPU_PANEL_ROWS * widest;
+	return gate_up + PANEL_ROWS * widest;
 }

@@ -3,7 +3,9 @@
  *
  * Functions that can fail return an enum engine_status, whose values are the
  * process's exit codes, and leave a message in a struct engine_error; who
- * called decides what to do.  Nothing below main() exits or prints.
+ * called decides what to do.  Nothing below main() exits or prints.  Each
+ * status is an outcome of the database's, which the stream protocol says by
+ * name and the worker tells from the exit code.
  */
 #ifndef ENGINE_H
 #define ENGINE_H
@@ -16,14 +18,22 @@ enum engine_status
 {
 	ENGINE_OK = 0,
 	ENGINE_USAGE = 64,			/* the command line is wrong */
-	ENGINE_BAD_CONFIG = 65,		/* the config asks for what cannot be run */
-	ENGINE_DOES_NOT_FIT = 69,	/* it would need more memory than there is */
+	ENGINE_BAD_CONFIG = 65,		/* the config makes no sense */
+	ENGINE_UNSUPPORTED = 66,	/* it does, but this engine cannot run it */
+	ENGINE_GPU_OOM = 68,		/* it would need more device memory than there is */
+	ENGINE_HOST_OOM = 69,		/* the same of host memory */
 	ENGINE_INTERNAL = 70,		/* anything else */
+	ENGINE_NO_DEVICE = 72,		/* there is no such device here, or no driver for it */
+	ENGINE_GPU_FAULT = 74,		/* the device failed */
 };
+
+/* the status in the database's words, such as "gpu_oom" */
+extern const char *engine_outcome(enum engine_status status);
 
 struct engine_error
 {
-	char		message[512];
+	char		message[512];	/* for people, one line */
+	char		details[512];	/* the numbers behind it as a JSON object, or "" */
 };
 
 /* fills error with a formatted message and returns status */
@@ -75,7 +85,7 @@ struct workload
 	int			batch_size;
 	int			input_tokens;
 	int			output_tokens;
-	uint64_t	seed;
+	uint64_t	seed;			/* of the tokens */
 };
 
 #endif							/* ENGINE_H */

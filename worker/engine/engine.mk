@@ -15,8 +15,8 @@ ENGINE_VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" bencho
 
 ENGINE_FLAGS = -std=gnu11 -Wall -Wextra -Werror -pthread -I$(ENGINE_DIR) -MMD -MP
 
-ENGINE_MODULES = backend config cpu cpu_attention cpu_blas cpu_forward cpu_linear \
-	engine json machine measure model pool report roofline statistics
+ENGINE_MODULES = backend config cpu cpu_attention cpu_blas cpu_forward cpu_linear cpu_memory cpu_rates \
+	engine json machine measure model options pool report roofline sensors session statistics stream
 ENGINE_KERNELS = plain
 ifneq ($(filter x86_64-%,$(shell $(ENGINE_CC) -dumpmachine)),)
 ENGINE_KERNELS += avx2 avx512
@@ -34,24 +34,25 @@ engine: build/benchorch-engine
 engine-tests: build/benchorch-engine build/test-engine-reference
 engine-check: engine-tests
 	prove --ext .t --exec '' build/test-engine-reference
-	prove test/engine/cli.t
+	prove test/engine
 
 build/benchorch-engine: $(ENGINE_BUILD)/main.o $(ENGINE_COMMON)
 	$(ENGINE_CC) $(ENGINE_CFLAGS) $(ENGINE_LDFLAGS) -pthread -o $@ $^ -lm -ldl
 
-build/test-engine-reference: $(ENGINE_BUILD)/test-reference.o $(ENGINE_COMMON)
+build/test-engine-reference: $(ENGINE_BUILD)/test-reference.o $(ENGINE_BUILD)/test-transformer.o $(ENGINE_COMMON)
 	$(ENGINE_CC) $(ENGINE_CFLAGS) $(ENGINE_LDFLAGS) -pthread -o $@ $^ -lm -ldl
 
 $(ENGINE_KERNEL_OBJECTS): $(ENGINE_BUILD)/cpu_kernels_%.o: $(ENGINE_DIR)/cpu_kernels.c | $(ENGINE_BUILD)
 	$(ENGINE_CC) $(ENGINE_FLAGS) $(ENGINE_CFLAGS) $(ENGINE_KERNEL_FLAGS_$*) -DKERNELS=$* -c -o $@ $<
 
-$(ENGINE_BUILD)/main.o: ENGINE_FLAGS += -DBENCHORCH_VERSION='"$(ENGINE_VERSION)"'
-$(ENGINE_BUILD)/main.o: benchorch.control
+ENGINE_VERSIONED = $(ENGINE_BUILD)/options.o $(ENGINE_BUILD)/report.o
+$(ENGINE_VERSIONED): ENGINE_FLAGS += -DBENCHORCH_VERSION='"$(ENGINE_VERSION)"'
+$(ENGINE_VERSIONED): benchorch.control
 
 $(ENGINE_MODULE_OBJECTS) $(ENGINE_BUILD)/main.o: $(ENGINE_BUILD)/%.o: $(ENGINE_DIR)/%.c | $(ENGINE_BUILD)
 	$(ENGINE_CC) $(ENGINE_FLAGS) $(ENGINE_CFLAGS) -c -o $@ $<
 
-$(ENGINE_BUILD)/test-reference.o: test/engine/reference.c | $(ENGINE_BUILD)
+$(ENGINE_BUILD)/test-%.o: test/engine/%.c | $(ENGINE_BUILD)
 	$(ENGINE_CC) $(ENGINE_FLAGS) $(ENGINE_CFLAGS) -c -o $@ $<
 
 $(ENGINE_BUILD):

@@ -9,12 +9,16 @@
  * then sleeps on a futex.  On a machine whose CPUs are taken by others spinning
  * only steals time from the thread that is waited for, so each thread halves
  * its patience whenever spinning was in vain and doubles it when it was not.
+ *
+ * A pinned pool has each thread on a CPU of its own and may keep it busy: there
+ * the patience is long and stays so.
  */
 #define _GNU_SOURCE
 #include "pool.h"
 
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,15 +28,18 @@
 
 #define LEAST_SPIN 16
 #define MOST_SPIN 1024
+#define PINNED_SPIN (1 << 20)
 
 struct waiter
 {
 	int			spin;			/* pauses before it sleeps */
+	bool		patient;		/* always that many */
 };
 
 struct pool
 {
 	int			threads;
+	bool		pinned;
 	pool_work	work;
 	void	   *argument;
 	int			items;
@@ -86,13 +93,13 @@ wait_while(_Atomic uint32_t *word, uint32_t value, _Atomic int *sleepers,
 		seen = atomic_load(word);
 		if (seen != value)
 		{
-			if (waiter->spin < MOST_SPIN)
+			if (waiter->spin < MOST_SPIN && !waiter->patient)
 				waiter->spin *= 2;
 			return seen;
 		}
 		pause_cpu();
 	}
-	if (waiter->spin > LEAST_SPIN)
+	if (waiter->spin > LEAST_SPIN && !waiter->patient)
 		waiter->spin /= 2;
 	/* announced before the last look, so that no change goes unnoticed */
 	atomic_fetch_add(sleepers, 1);
@@ -100,6 +107,32 @@ wait_while(_Atomic uint32_t *word, uint32_t value, _Atomic int *sleepers,
 		futex_wait(word, value);
 	atomic_fetch_sub(sleepers, 1);
 	return seen;
+}
+
+static struct waiter
+first_waiter(const struct pool *pool)
+{
+	return pool->pinned ? (struct waiter){PINNED_SPIN, true} : (struct waiter){MOST_SPIN, false};
+}
+
+/* the calling thread to the index-th CPU of those it may use, round about */
+static void
+pin_thread(int index)
+{
+	cpu_set_t	allowed;
+	cpu_set_t	one;
+	int			cpus;
+	int			cpu = -1;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0 || (cpus = CPU_COUNT(&allowed)) == 0)
+		return;
+	for (int left = index % cpus; left >= 0; left--)
+		do
+			cpu++;
+		while (!CPU_ISSET(cpu, &allowed));
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	sched_setaffinity(0, sizeof(one), &one);
 }
 
 static void
@@ -116,10 +149,12 @@ helper_main(void *argument)
 {
 	struct helper helper = *(struct helper *) argument;
 	struct pool *pool = helper.pool;
-	struct waiter waiter = {MOST_SPIN};
+	struct waiter waiter = first_waiter(pool);
 	uint32_t	generation = 0;
 
 	free(argument);
+	if (pool->pinned)
+		pin_thread(helper.thread);
 	for (;;)
 	{
 		generation = wait_while(&pool->generation, generation, &pool->idle_sleepers, &waiter);
@@ -141,13 +176,14 @@ publish(struct pool *pool)
 }
 
 struct pool *
-pool_create(int threads)
+pool_create(int threads, bool pinned)
 {
 	struct pool *pool = aligned_alloc(64, sizeof(struct pool));
 
 	if (pool == NULL)
 		return NULL;
-	*pool = (struct pool){.threads = 1, .caller = {MOST_SPIN}};
+	*pool = (struct pool){.threads = 1, .pinned = pinned};
+	pool->caller = first_waiter(pool);
 	pool->helpers = calloc((size_t) threads, sizeof(pthread_t));
 	while (pool->helpers != NULL && pool->threads < threads)
 	{
@@ -163,6 +199,9 @@ pool_create(int threads)
 		}
 		pool->threads++;
 	}
+	/* after the helpers, which would inherit it */
+	if (pinned)
+		pin_thread(0);
 	if (pool->threads < threads || pool->helpers == NULL)
 	{
 		pool_destroy(pool);
@@ -188,6 +227,12 @@ int
 pool_threads(const struct pool *pool)
 {
 	return pool->threads;
+}
+
+bool
+pool_pinned(const struct pool *pool)
+{
+	return pool->pinned;
 }
 
 void

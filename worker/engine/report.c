@@ -14,6 +14,10 @@
 #include "json.h"
 #include "model.h"
 
+#ifndef BENCHORCH_VERSION
+#error "the build sets BENCHORCH_VERSION, from the extension's control file"
+#endif
+
 #define SCHEMA 1
 
 /* raw samples beyond that many are left out; their number is said */
@@ -31,6 +35,7 @@ struct result
 	int64_t		input_tokens_per_request;
 	int64_t		output_tokens_per_request;
 	double		seed;			/* a double, for so JSON readers take it */
+	double		weights_seed;
 	double		parameters;
 	double		matmul_parameters;
 	struct summary ttft_ms;
@@ -46,7 +51,14 @@ struct result
 	int64_t		input_tokens;
 	int64_t		output_tokens;
 	double		duration_s;
+	double		setup_s;
+	double		burst_output_tokens_per_s;
+	double		sustained_output_tokens_per_s;
+	double		gpu_memory_peak_bytes;
 	double		host_memory_peak_bytes;
+	double		energy_j;
+	double		throttled_share;
+	double		power_capped_share;
 	double		noise_rel;
 	double		roofline_prefill_measured;
 	double		roofline_decode_measured;
@@ -86,6 +98,7 @@ static const struct
 	FIELD(FIELD_INTEGER, input_tokens_per_request),
 	FIELD(FIELD_INTEGER, output_tokens_per_request),
 	FIELD(FIELD_NUMBER, seed),
+	FIELD(FIELD_NUMBER, weights_seed),
 	FIELD(FIELD_NUMBER, parameters),
 	FIELD(FIELD_NUMBER, matmul_parameters),
 	FIELD(FIELD_SUMMARY, ttft_ms),
@@ -101,7 +114,14 @@ static const struct
 	FIELD(FIELD_INTEGER, input_tokens),
 	FIELD(FIELD_INTEGER, output_tokens),
 	FIELD(FIELD_NUMBER, duration_s),
+	FIELD(FIELD_NUMBER, setup_s),
+	FIELD(FIELD_NUMBER, burst_output_tokens_per_s),
+	FIELD(FIELD_NUMBER, sustained_output_tokens_per_s),
+	FIELD(FIELD_NUMBER, gpu_memory_peak_bytes),
 	FIELD(FIELD_NUMBER, host_memory_peak_bytes),
+	FIELD(FIELD_NUMBER, energy_j),
+	FIELD(FIELD_NUMBER, throttled_share),
+	FIELD(FIELD_NUMBER, power_capped_share),
 	FIELD(FIELD_NUMBER, noise_rel),
 	FIELD(FIELD_NUMBER, roofline_prefill_measured),
 	FIELD(FIELD_NUMBER, roofline_decode_measured),
@@ -121,7 +141,7 @@ compute_result(const struct report *report)
 	bool		steps = workload->output_tokens > 1;
 	struct result result = {
 		.tool = report->tool,
-		.version = report->version,
+		.version = BENCHORCH_VERSION,
 		.schema = SCHEMA,
 		.backend = report->backend,
 		.model = report->model,
@@ -130,6 +150,7 @@ compute_result(const struct report *report)
 		.input_tokens_per_request = workload->input_tokens,
 		.output_tokens_per_request = workload->output_tokens,
 		.seed = (double) workload->seed,
+		.weights_seed = (double) report->weights_seed,
 		.parameters = model_parameters(report->architecture),
 		.matmul_parameters = model_matmul_parameters(report->architecture),
 		.ttft_ms = statistics_summary(m->ttft_ms, repeats, batch),
@@ -138,6 +159,13 @@ compute_result(const struct report *report)
 		.e2e_ms = statistics_summary(m->e2e_ms, repeats, batch),
 		.requests_completed = (int64_t) (repeats * batch),
 		.duration_s = m->duration_s,
+		.setup_s = m->setup_s,
+		.burst_output_tokens_per_s = m->burst_tokens_per_s,
+		.sustained_output_tokens_per_s = m->sustained_tokens_per_s,
+		.gpu_memory_peak_bytes = report->device_memory_peak < 0 ? NAN : (double) report->device_memory_peak,
+		.energy_j = m->energy_j,
+		.throttled_share = m->throttled_share,
+		.power_capped_share = m->power_capped_share,
 		.host_memory_peak_bytes = report->host_memory_peak < 0 ? NAN : (double) report->host_memory_peak,
 		.noise_rel = m->noise_rel,
 		.stop_reason = m->stop_reason,
@@ -202,6 +230,7 @@ write_summary(FILE *out, const struct summary *summary, bool with_p90)
 
 	putc('{', out);
 	write_number(out, &first, "mean", summary->mean);
+	write_number(out, &first, "p10", summary->p10);
 	write_number(out, &first, "p50", summary->p50);
 	if (with_p90)
 		write_number(out, &first, "p90", summary->p90);
@@ -255,6 +284,7 @@ write_all_samples(FILE *out, const struct measurement *m, bool steps)
 	bool		first = true;
 
 	putc('{', out);
+	write_samples(out, &first, "began_s", m->began_s, repeats);
 	write_samples(out, &first, "ttft_ms", m->ttft_ms, repeats);
 	write_samples(out, &first, "tpot_ms", m->tpot_ms, steps ? repeats : 0);
 	write_samples(out, &first, "e2e_ms", m->e2e_ms, repeats);
@@ -300,6 +330,30 @@ write_environment(FILE *out, const struct report_environment *environment, const
 	putc('}', out);
 }
 
+/* the device's state at one moment */
+static void
+write_state(FILE *out, bool *first, const char *name, const struct device_state *state)
+{
+	bool		inner = true;
+
+	write_name(out, first, name);
+	putc('{', out);
+	write_number(out, &inner, "clock_hz", state->clock_hz);
+	write_number(out, &inner, "memory_clock_hz", state->memory_clock_hz);
+	write_number(out, &inner, "temperature_c", state->temperature_c);
+	write_number(out, &inner, "throttled_s", state->throttled_s);
+	write_number(out, &inner, "power_capped_s", state->power_capped_s);
+	putc('}', out);
+}
+
+static void
+write_ceilings(FILE *out, bool *first, const struct ceilings *ceilings)
+{
+	write_number(out, first, "read_bytes_per_s", ceilings->read_bytes_per_s);
+	write_number(out, first, "copy_bytes_per_s", ceilings->copy_bytes_per_s);
+	write_number(out, first, "flops_per_s", ceilings->flops_per_s);
+}
+
 void
 report_write(FILE *out, const struct report *report)
 {
@@ -316,11 +370,17 @@ report_write(FILE *out, const struct report *report)
 	write_memory(out, &report->plan);
 	write_name(out, &first, "environment");
 	write_environment(out, &report->environment, m);
+	write_name(out, &first, "device");
+	fputs("{", out);
+	first = true;
+	write_state(out, &first, "before", &m->before);
+	write_state(out, &first, "after", &m->after);
+	fputs("}", out);
+	first = false;
 	write_name(out, &first, "calibration");
 	fputs("{", out);
 	first = true;
-	write_number(out, &first, "read_bytes_per_s", m->ceilings.read_bytes_per_s);
-	write_number(out, &first, "flops_per_s", m->ceilings.flops_per_s);
+	write_ceilings(out, &first, &m->ceilings);
 	write_number(out, &first, "ttft_bound_ms", m->bound.ttft_s * 1000);
 	write_number(out, &first, "tpot_bound_ms", m->bound.tpot_s * 1000);
 	fputs("}}\n", out);
@@ -334,15 +394,14 @@ report_write_calibration(FILE *out, const struct report *report,
 
 	putc('{', out);
 	write_text(out, &first, "tool", report->tool);
-	write_text(out, &first, "version", report->version);
+	write_text(out, &first, "version", BENCHORCH_VERSION);
 	write_integer(out, &first, "schema", SCHEMA);
 	write_text(out, &first, "backend", report->backend);
 	write_name(out, &first, "calibration");
 	putc('{', out);
 	first = true;
-	write_number(out, &first, "read_bytes_per_s", ceilings.read_bytes_per_s);
+	write_ceilings(out, &first, &ceilings);
 	write_number(out, &first, "read_footprint_bytes", footprint_bytes);
-	write_number(out, &first, "flops_per_s", ceilings.flops_per_s);
 	fputs("},", out);
 	first = true;
 	write_name(out, &first, "environment");

@@ -21,14 +21,15 @@ struct report_environment
 struct report
 {
 	const char *tool;
-	const char *version;
 	const char *backend;
 	const char *model;			/* NULL if not said */
 	const struct architecture *architecture;
 	const struct workload *workload;
 	const struct measurement *measurement;
 	struct memory_plan plan;
+	uint64_t	weights_seed;
 	int64_t		host_memory_peak;	/* -1 if unknown */
+	int64_t		device_memory_peak; /* -1 where it has none of its own */
 	double		budget_s;
 	struct report_environment environment;
 };

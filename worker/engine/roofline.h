@@ -6,10 +6,12 @@
 
 #include "engine.h"
 
+/* NaN where it was not measured; copying counts what is read and what is written */
 struct ceilings
 {
 	double		read_bytes_per_s;
 	double		flops_per_s;
+	double		copy_bytes_per_s;
 };
 
 struct roofline

@@ -44,7 +44,7 @@ percentile(const double *sorted, size_t count, size_t copies, double fraction)
 struct summary
 statistics_summary(const double *samples, size_t count, size_t copies)
 {
-	struct summary summary = {NAN, NAN, NAN, NAN, NAN};
+	struct summary summary = {NAN, NAN, NAN, NAN, NAN, NAN};
 	double	   *sorted = count > 0 ? sorted_copy(samples, count) : NULL;
 	double		sum = 0;
 
@@ -53,12 +53,19 @@ statistics_summary(const double *samples, size_t count, size_t copies)
 	for (size_t i = 0; i < count; i++)
 		sum += sorted[i];
 	summary.mean = sum / (double) count;
+	summary.p10 = percentile(sorted, count, copies, 0.10);
 	summary.p50 = percentile(sorted, count, copies, 0.50);
 	summary.p90 = percentile(sorted, count, copies, 0.90);
 	summary.p95 = percentile(sorted, count, copies, 0.95);
 	summary.p99 = percentile(sorted, count, copies, 0.99);
 	free(sorted);
 	return summary;
+}
+
+double
+statistics_median(const double *samples, size_t count)
+{
+	return statistics_summary(samples, count, 1).p50;
 }
 
 double

@@ -10,6 +10,7 @@
 struct summary
 {
 	double		mean;
+	double		p10;
 	double		p50;
 	double		p90;
 	double		p95;
@@ -22,6 +23,9 @@ struct summary
  * NaN when count is 0 or memory runs out.
  */
 extern struct summary statistics_summary(const double *samples, size_t count, size_t copies);
+
+/* NaN where there are none, or memory runs out */
+extern double statistics_median(const double *samples, size_t count);
 
 /* median absolute deviation ÷ median; NaN below 3 samples */
 extern double statistics_noise(const double *samples, size_t count);
