@@ -143,7 +143,8 @@ config_read_precision(const char *text, enum precision *precision, struct engine
 	else if (strcmp(text, precision_name(PRECISION_BF16)) == 0)
 		*precision = PRECISION_BF16;
 	else
-		return engine_fail(error, ENGINE_UNSUPPORTED, "precision \"%.100s\" is not supported, only fp32 and bf16", text);
+		return engine_fail(error, ENGINE_UNSUPPORTED, "precision \"%.100s\" is not supported, only fp32 and bf16",
+						   text);
 	return ENGINE_OK;
 }
 
@@ -158,7 +159,8 @@ line_member(const struct json *json, const char *name)
 
 /* a whole number up to most; *number stays where the member is absent */
 static enum engine_status
-read_count(const struct json *json, const char *name, double most, double *number, struct engine_error *error)
+read_count(const struct json *json, const char *name, double most, double *number,
+		   struct engine_error *error)
 {
 	const struct json *value = line_member(json, name);
 
@@ -275,8 +277,8 @@ config_check(const struct architecture *a, const struct workload *workload,
 	if (workload->batch_size < 1)
 		return engine_fail(error, ENGINE_BAD_CONFIG, "batch size must be from 1 to %d", CONFIG_MAX_BATCH);
 	if (workload->batch_size > CONFIG_MAX_BATCH)
-		return engine_fail(error, ENGINE_UNSUPPORTED, "batch size must be from 1 to %d, not %d", CONFIG_MAX_BATCH,
-						   workload->batch_size);
+		return engine_fail(error, ENGINE_UNSUPPORTED, "batch size must be from 1 to %d, not %d",
+						   CONFIG_MAX_BATCH, workload->batch_size);
 	if (workload->input_tokens < 1 || workload->output_tokens < 1 ||
 		(int64_t) workload->input_tokens + workload->output_tokens > CONFIG_MAX_TOKENS)
 		return engine_fail(error, ENGINE_BAD_CONFIG,

@@ -270,6 +270,7 @@ cpu_make_workspace(struct backend *cpu)
 {
 	if (cpu->mapped < cpu->layout.workspace)
 	{
+		/* not both at once: what was planned is the larger alone */
 		if (cpu->workspace != NULL)
 			munmap(cpu->workspace, cpu->mapped);
 		cpu->workspace = take_memory(cpu->pool, cpu->layout.workspace);

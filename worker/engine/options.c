@@ -113,7 +113,8 @@ parse_budget(const char *text, double *budget, struct engine_error *error)
 
 	*budget = strtod(text, &end);
 	if (end == text || *end != 0 || !(*budget > 0) || *budget > CONFIG_MOST_BUDGET)
-		return engine_fail(error, ENGINE_USAGE, "--budget needs seconds, more than 0 and at most %d", CONFIG_MOST_BUDGET);
+		return engine_fail(error, ENGINE_USAGE, "--budget needs seconds, more than 0 and at most %d",
+						   CONFIG_MOST_BUDGET);
 	return ENGINE_OK;
 }
 
