@@ -284,7 +284,7 @@ main(int argc, char **argv)
 		die("usage: drive [OPTION=VALUE]... SYSTEM_FILE CONNECTION_STRING");
 	for (int i = 1; i < argc - 2; i++)
 		set_option(argv[i]);
-	system = read_system(argv[argc - 2]);
+	system = read_system(argv[argc - 2], atoi(batch_option));
 	control = connect_to(argv[argc - 1]);
 	nclients = atoi(clients_option);
 	run.system = &system;

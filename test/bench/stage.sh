@@ -22,6 +22,7 @@ run_inside()
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	copy_tree "$PWD" "$tmp/tree"
+	[ ! -d build/bench-peers/systems ] || cp -R build/bench-peers/systems "$tmp/peers"
 	[ "$(id -u)" != 0 ] || chown -R "$owner" "$tmp"
 	mkdir -p "$(dirname "$json")" && : >"$json" || exit 1
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 static const char *const words[NUM_PARAMETERS] = {"{batch}", "{client}", "{worker}", "{ids}", "{tokens}", "{results}"};
+static const char literal_batch[] = "{batch literal}";
 
 static char *
 read_whole(const char *path)
@@ -24,7 +25,7 @@ read_whole(const char *path)
 	return text;
 }
 
-/* What stands below "--- NAME", up to the next section; NULL where there is none. */
+/* What stands below "-- @NAME", up to the next section; NULL where there is none. */
 static char *
 section(const char *text, const char *name)
 {
@@ -32,7 +33,7 @@ section(const char *text, const char *name)
 	const char *begin;
 	const char *end;
 
-	if (asprintf(&title, "\n--- %s\n", name) < 0)
+	if (asprintf(&title, "\n-- @%s\n", name) < 0)
 		die("out of memory");
 	begin = strstr(text, title);
 	if (begin)
@@ -40,7 +41,7 @@ section(const char *text, const char *name)
 	free(title);
 	if (begin == NULL)
 		return NULL;
-	end = strstr(begin - 1, "\n--- ");
+	end = strstr(begin - 1, "\n-- @");
 	return strndup(begin, end ? (size_t) (end - begin) : strlen(begin));
 }
 
@@ -67,9 +68,9 @@ position_of(Call *call, Parameter parameter)
 }
 
 static Call
-read_call(const char *text, const char *name)
+read_call(const char *text, const char *name, int batch)
 {
-	Call		call = {.name = strstr(text, "\n--- prepared\n") ? name : ""};
+	Call		call = {.name = strstr(text, "\n-- @prepared\n") ? name : ""};
 	char	   *sql = section(text, name);
 	size_t		size;
 	FILE	   *out;
@@ -81,7 +82,12 @@ read_call(const char *text, const char *name)
 	{
 		Parameter	parameter = parameter_at(p);
 
-		if (parameter == NUM_PARAMETERS)
+		if (strncmp(p, literal_batch, strlen(literal_batch)) == 0)
+		{
+			fprintf(out, "%d", batch);
+			p += strlen(literal_batch);
+		}
+		else if (parameter == NUM_PARAMETERS)
 			fputc(*p++, out);
 		else
 		{
@@ -95,18 +101,18 @@ read_call(const char *text, const char *name)
 }
 
 System
-read_system(const char *path)
+read_system(const char *path, int batch)
 {
 	char	   *text = read_whole(path);
 	System		system = {
-		.client = read_call(text, "client"),
-		.claim = read_call(text, "claim"),
-		.claim_unflushed = read_call(text, "claim unflushed"),
-		.complete = read_call(text, "complete"),
-		.store = read_call(text, "store"),
-		.ready = read_call(text, "ready"),
-		.settled = read_call(text, "settled"),
-		.check = read_call(text, "check"),
+		.client = read_call(text, "client", batch),
+		.claim = read_call(text, "claim", batch),
+		.claim_unflushed = read_call(text, "claim unflushed", batch),
+		.complete = read_call(text, "complete", batch),
+		.store = read_call(text, "store", batch),
+		.ready = read_call(text, "ready", batch),
+		.settled = read_call(text, "settled", batch),
+		.check = read_call(text, "check", batch),
 	};
 
 	free(text);

@@ -1,6 +1,6 @@
 /*
  * A system under test: a file of SQL, in sections that begin with a line
- * "--- NAME".  What the driver runs of it:
+ * "-- @NAME".  What the driver runs of it:
  *
  *   client            once for each client, before the clock starts; what it returns is {worker}
  *   claim             one claim; its columns id and, if it has one, token are what completing needs
@@ -12,8 +12,8 @@
  *   check             returns a row for whatever is wrong after a run
  *
  * Words in braces are parameters: {batch}, {client} (0, 1, ...), {worker},
- * {ids}, {tokens} and {results} (arrays).  A statement is sent as it stands,
- * planned at each call, unless the file has the line "--- prepared".
+ * {ids}, {tokens} and {results} (arrays); {batch literal} is the number itself.  A statement is sent as it stands,
+ * planned at each call, unless the file has the line "-- @prepared".
  */
 #ifndef BENCH_SYSTEM_H
 #define BENCH_SYSTEM_H
@@ -53,7 +53,7 @@ typedef struct System
 	Call		check;
 } System;
 
-extern System read_system(const char *path);
+extern System read_system(const char *path, int batch);
 
 /* Prepares the call in a session, where it is to be. */
 extern void prepare_call(PGconn *connection, const Call *call);

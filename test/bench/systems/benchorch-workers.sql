@@ -1,14 +1,14 @@
 -- benchorch, claims of registered workers: one lane at a time.
 
---- like benchorch
+-- @like benchorch
 
---- client
+-- @client
 SELECT benchorch.register_worker('worker ' || {client}::text, 'bench', '{vLLM, SGLang, TensorRT-LLM}')
 
---- claim
+-- @claim
 SELECT c.config_id AS id, c.claim_id AS token, c.* FROM benchorch.claim_batch({batch}::int, 1000, {worker}::uuid) AS c
 
---- claim unflushed
+-- @claim unflushed
 SELECT c.config_id AS id, c.claim_id AS token, c.*
 FROM pg_catalog.set_config('synchronous_commit', 'off', true) AS unflushed,
 	benchorch.claim_batch({batch}::int, 1000, {worker}::uuid) AS c

@@ -1,33 +1,36 @@
 -- benchorch, claims without worker: any hardware, strictly by priority.
 
---- schema
+-- @schema
 CREATE EXTENSION benchorch;
 SELECT benchorch.seed_reference_data();
 SELECT benchorch.register_hardware('bench', '{}');
-SELECT benchorch.create_template('bench', '{"hardware": ["bench"], "frameworks": ["vLLM", "SGLang", "TensorRT-LLM"]}');
+
+-- @work
+SELECT benchorch.create_template('bench', jsonb_build_object('hardware', ARRAY['bench'],
+	'frameworks', ARRAY['vLLM', 'SGLang', 'TensorRT-LLM'], 'repeats', :repeats));
 SELECT benchorch.register_model('model ' || n) FROM generate_series(1, :models) AS n;
 
---- populate
+-- @populate
 SELECT benchorch.populate_matrix(id, template => 'bench') FROM benchorch.model_versions;
 
---- ready
+-- @ready
 SELECT count(*) FROM benchorch.benchmark_configs WHERE status = 'pending'
 
---- claim
+-- @claim
 SELECT c.config_id AS id, c.claim_id AS token, c.* FROM benchorch.claim_batch({batch}::int) AS c
 
---- claim unflushed
+-- @claim unflushed
 SELECT c.config_id AS id, c.claim_id AS token, c.*
 FROM pg_catalog.set_config('synchronous_commit', 'off', true) AS unflushed, benchorch.claim_batch({batch}::int) AS c
 
---- complete
+-- @complete
 SELECT count(*) FROM benchorch.update_many({ids}::bigint[], {tokens}::bigint[], 'completed')
 
---- store
+-- @store
 SELECT count(*) FROM benchorch.complete_many({ids}::bigint[], {tokens}::bigint[], {results}::text[])
 
---- settled
+-- @settled
 SELECT count(*) FROM benchorch.benchmark_configs WHERE status = 'completed'
 
---- check
+-- @check
 SELECT pg_catalog.concat_ws(' ', i.*) FROM benchorch.check_invariants() AS i
