@@ -332,6 +332,36 @@ COMMENT ON FUNCTION benchorch.template_limits(jsonb) IS
 
 /* ---------------------------------------------------------------- workers */
 
+CREATE FUNCTION benchorch.match_hardware(gpu text, gpu_count int, gpu_memory_bytes bigint) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tolerance CONSTANT float8 := 0.1;
+	found text[];
+BEGIN
+	PERFORM benchorch.require_arguments('gpu', match_hardware.gpu, 'gpu_count', match_hardware.gpu_count::text,
+		'gpu_memory_bytes', match_hardware.gpu_memory_bytes::text);
+	/* drivers, labels and people write the same product with dashes or spaces, with or without the maker's name */
+	SELECT c.names INTO found
+	FROM (SELECT pg_catalog.array_agg(h.name::text ORDER BY h.id) AS names, h.gpu_count, h.enabled
+		  FROM benchorch.hardware_configs AS h, pg_catalog.unnest(h.match_names) AS m (name)
+		  WHERE h.kind = 'gpu' AND h.gpu_count >= match_hardware.gpu_count
+			AND pg_catalog.abs(h.gpu_memory_bytes - match_hardware.gpu_memory_bytes) <= tolerance * h.gpu_memory_bytes
+			AND pg_catalog.regexp_replace(pg_catalog.lower(m.name), '^nvidia|[^a-z0-9]', '', 'g')
+			  = pg_catalog.regexp_replace(pg_catalog.lower(match_hardware.gpu), '^nvidia|[^a-z0-9]', '', 'g')
+		  GROUP BY h.gpu_count, h.enabled) AS c
+	ORDER BY c.enabled DESC, c.gpu_count LIMIT 1;
+	IF pg_catalog.cardinality(found) > 1 THEN
+		RAISE invalid_parameter_value USING
+			MESSAGE = pg_catalog.format('%s x %s matches more than one hardware: %s', match_hardware.gpu_count, match_hardware.gpu,
+				pg_catalog.array_to_string(found, ', ')),
+			HINT = 'Say which with --hardware, or disable all but one.';
+	END IF;
+	RETURN found[1];
+END $$;
+COMMENT ON FUNCTION benchorch.match_hardware(text, int, bigint) IS
+'The name of the hardware that a machine with gpu_count GPUs of this product (a name that the driver reports: match_names) and memory (bytes of one GPU, within 10 %) is; where none has as many GPUs, of the smallest that has more; enabled rows first; NULL where none matches. Errors: 22023 NULL, or more than one matches';
+
 CREATE FUNCTION benchorch.register_worker(name text, hardware text, frameworks text[], details jsonb DEFAULT '{}') RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -397,15 +427,16 @@ BEGIN
 	END IF;
 
 	SELECT w.details ->> 'session' INTO session FROM benchorch.workers AS w WHERE w.name = register_worker.name;
-	INSERT INTO benchorch.workers AS w (name, hardware_config_id, framework_ids, gpus, details)
-	VALUES (register_worker.name, h.id, ids, slot, register_worker.details)
+	INSERT INTO benchorch.workers AS w (name, hardware_config_id, framework_ids, gpus, details, state, reason)
+	VALUES (register_worker.name, h.id, ids, slot, register_worker.details,
+		CASE WHEN register_worker.details ? 'sick' THEN 'draining' ELSE 'active' END, register_worker.details ->> 'sick')
 	ON CONFLICT (name) DO UPDATE SET
 		hardware_config_id = excluded.hardware_config_id,
 		framework_ids = excluded.framework_ids,
 		gpus = excluded.gpus,
 		details = excluded.details,
-		state = CASE WHEN w.state = 'quarantined' THEN w.state ELSE 'active' END,
-		reason = CASE WHEN w.state = 'quarantined' THEN w.reason END,
+		state = CASE WHEN w.state = 'quarantined' THEN w.state ELSE excluded.state END,
+		reason = CASE WHEN w.state = 'quarantined' THEN w.reason ELSE excluded.reason END,
 		registered_at = excluded.registered_at
 	RETURNING w.id INTO worker;
 	INSERT INTO benchorch.worker_leases AS l (worker_id, expires_at, heartbeat_at)
@@ -419,7 +450,7 @@ BEGIN
 	RETURN worker;
 END $$;
 COMMENT ON FUNCTION benchorch.register_worker(text, text, text[], jsonb) IS
-'Registers a worker process and returns its id; the same name again is the same worker: its hardware, frameworks and details are replaced, and it is active unless quarantined. details: "gpus", the size of its slot (default: all of the machine''s); "hardware", a register_hardware spec for hardware that is unknown, created not enabled; "session", one word for each process: where it differs, the process before it is gone, and what that held is taken back; anything else is kept. Unknown hardware or framework is 42704; the framework benchorch-engine is created, not enabled, where it is unknown';
+'Registers a worker process and returns its id; the same name again is the same worker: its hardware, frameworks and details are replaced, and it is active unless quarantined. details: "gpus", the size of its slot (default: all of the machine''s); "hardware", a register_hardware spec for hardware that is unknown, created not enabled; "session", one word for each process: where it differs, the process before it is gone, and what that held is taken back; "sick", why its machine is not fit for work: it gets none until it registers without; anything else is kept. Unknown hardware or framework is 42704; the framework benchorch-engine is created, not enabled, where it is unknown';
 
 /* ------------------------------------------------------- what is used stays */
 

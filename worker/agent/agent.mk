@@ -8,7 +8,7 @@ AGENT_CC ?= gcc
 AGENT_CFLAGS ?= -O2 -g
 AGENT_FLAGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -MMD \
 	-DBENCHORCH_VERSION='"$(EXTVERSION)"' -I$(shell $(PG_CONFIG) --includedir)
-AGENT_LIBS := -L$(shell $(PG_CONFIG) --libdir) -lpq -lm
+AGENT_LIBS := -L$(shell $(PG_CONFIG) --libdir) -lpq -lm -ldl
 
 AGENT_SOURCES := $(wildcard worker/agent/*.c)
 AGENT_OBJECTS := $(AGENT_SOURCES:worker/agent/%.c=build/agent/%.o)
@@ -19,7 +19,7 @@ AGENT_FAULTS_OBJECTS := $(AGENT_SOURCES:worker/agent/%.c=build/agent-faults/%.o)
 
 .PHONY: worker worker-tests
 worker: build/benchorch-worker
-worker-tests: build/test-agent build/benchorch-worker-faults
+worker-tests: build/test-agent build/benchorch-worker-faults build/fake-nvml/libnvidia-ml.so.1
 
 build/benchorch-worker: $(AGENT_OBJECTS)
 	$(AGENT_CC) $(AGENT_CFLAGS) -o $@ $^ $(AGENT_LIBS)
@@ -29,6 +29,11 @@ build/test-agent: $(filter-out build/agent/main.o,$(AGENT_OBJECTS)) $(AGENT_TEST
 
 build/benchorch-worker-faults: $(AGENT_FAULTS_OBJECTS)
 	$(AGENT_CC) $(AGENT_CFLAGS) -o $@ $^ $(AGENT_LIBS)
+
+# a driver that says what a file tells it, for machines without GPU
+build/fake-nvml/libnvidia-ml.so.1: worker/agent/test/nvml/fake.c worker/agent/agent.mk
+	@mkdir -p $(@D)
+	$(AGENT_CC) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fPIC -shared -o $@ $<
 
 build/agent-faults/%.o: worker/agent/%.c worker/agent/agent.mk benchorch.control
 	@mkdir -p $(@D)

@@ -30,6 +30,23 @@ call_protocols(const char *frameworks, PGresult **result)
 }
 
 DatabaseStatus
+call_match_hardware(const char *gpu, int gpu_count, int64_t gpu_memory_bytes, Buffer *name)
+{
+	char	   *count = xprintf("%d", gpu_count);
+	char	   *memory = xprintf("%lld", (long long) gpu_memory_bytes);
+	const DatabaseParam params[] = {TEXT_PARAM(gpu), TEXT_PARAM(count), TEXT_PARAM(memory)};
+	PGresult   *result;
+	DatabaseStatus status = database_query("SELECT benchorch.match_hardware($1, $2, $3)", 3, params, &result);
+
+	if (status == DATABASE_OK && !PQgetisnull(result, 0, 0))
+		buffer_puts(name, PQgetvalue(result, 0, 0));
+	PQclear(result);
+	free(count);
+	free(memory);
+	return status;
+}
+
+DatabaseStatus
 call_register(const char *name, const char *hardware, const char *frameworks, const char *details, PGresult **result)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(name), TEXT_PARAM(hardware), TEXT_PARAM(frameworks),

@@ -14,6 +14,9 @@
  */
 extern DatabaseStatus call_protocols(const char *frameworks, PGresult **result);
 
+/* The name that hardware_configs has for a machine with these GPUs, appended to name; nothing where it has none. */
+extern DatabaseStatus call_match_hardware(const char *gpu, int gpu_count, int64_t gpu_memory_bytes, Buffer *name);
+
 /* One row (worker id, lease in seconds or NULL). */
 extern DatabaseStatus call_register(const char *name, const char *hardware, const char *frameworks, const char *details,
 									PGresult **result);

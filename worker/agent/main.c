@@ -155,6 +155,50 @@ choose_frameworks(const char *wanted, Buffer *list)
 	return EXIT_BAD_CONFIG;
 }
 
+/*
+ * The GPUs of this worker, and what the matrix calls such a machine, as a new
+ * text in *hardware; 0, or the exit code.
+ */
+static int
+choose_hardware(const Options *options, Machine *machine, char **hardware)
+{
+	Buffer		text = {0};
+	int			code = 0;
+
+	if (machine->sick != NULL && options->hardware == NULL)
+	{
+		log_message(LOG_ERROR, "sick", "nothing is claimed: %s", machine->sick);
+		return EXIT_TEMPORARY;
+	}
+	if (!options->register_only && !hardware_take_gpus(machine, options->gpus, &text))
+	{
+		log_message(LOG_ERROR, "usage", "%s", text.data);
+		code = EXIT_BAD_USAGE;
+	}
+	else if (options->hardware != NULL)
+		*hardware = xstrdup(options->hardware);
+	else if (machine->gpu_count == 0)
+		*hardware = xstrdup(machine->hardware);
+	else
+	{
+		const GpuInfo *gpu = &machine->gpus[0];
+		DatabaseStatus status = call_match_hardware(gpu->name, machine->all_gpus, gpu->memory_bytes, &text);
+
+		if (status != DATABASE_OK)
+		{
+			log_message(LOG_ERROR, "refused", "could not look up the hardware: %s", database_message());
+			code = status == DATABASE_AWAY ? EXIT_TEMPORARY : EXIT_BAD_CONFIG;
+		}
+		else if (text.len == 0)
+			log_message(LOG_WARNING, "hardware_unknown",
+						"no hardware_configs row matches %d x %s with %.1f GiB; this machine is registered as %s, not enabled",
+						machine->all_gpus, gpu->name, gpu->memory_bytes / (1024.0 * 1024 * 1024), machine->hardware);
+		*hardware = xstrdup(text.len > 0 ? text.data : machine->hardware);
+	}
+	buffer_free(&text);
+	return code;
+}
+
 /* From the options to a registered worker at work; the exit code. */
 static int
 serve(const Options *options)
@@ -163,6 +207,7 @@ serve(const Options *options)
 	Buffer		frameworks = {0};
 	char	   *directory = own_directory();
 	char	   *name = NULL;
+	char	   *hardware = NULL;
 	int			code;
 	const char *wanted = buffer_text(&options->frameworks);
 
@@ -184,9 +229,9 @@ serve(const Options *options)
 	}
 	else if ((name = choose_name(options, &machine)) == NULL)
 		code = EXIT_BAD_USAGE;
-	else if ((code = choose_frameworks(wanted, &frameworks)) == 0)
+	else if ((code = choose_frameworks(wanted, &frameworks)) == 0 &&
+			 (code = choose_hardware(options, &machine, &hardware)) == 0)
 	{
-		const char *hardware = options->hardware ? options->hardware : machine.hardware;
 		WorkerSetup setup = {
 			.options = options,
 			.machine = &machine,
@@ -221,6 +266,7 @@ serve(const Options *options)
 	buffer_free(&frameworks);
 	free(directory);
 	free(name);
+	free(hardware);
 	return code;
 }
 

@@ -21,7 +21,7 @@ static const char usage[] =
 	"Where and what:\n"
 	"  --db CONNINFO            connection string or URI; default: libpq's environment (PGHOST, PGDATABASE, ...)\n"
 	"  --name NAME              name of this worker; unique in the database; default: host name and slot\n"
-	"  --hardware NAME          hardware it claims for; default: this machine, registered as it is\n"
+	"  --hardware NAME          hardware it claims for; default: what this machine is found to be\n"
 	"  --framework NAME         framework it can run, repeatable; default: benchorch-engine where it is installed\n"
 	"  --model UUID             claim only configs of this model version or submission\n"
 	"  --priority-threshold N   claim only configs with a priority of at most N; default: 1000\n"
@@ -47,7 +47,7 @@ static const char usage[] =
 	"    0  done: nothing is left to claim (--until-settled), or registered (--register)\n"
 	"   64  wrong options\n"
 	"   65  wrong configuration: unknown hardware or framework, missing extension or rights; do not retry\n"
-	"   75  temporary: the database cannot be reached; retry\n"
+	"   75  temporary: the database cannot be reached, or this machine is not fit for work; retry\n"
 	"  130  ended by SIGINT (Ctrl-C), everything handed back\n"
 	"  143  ended by SIGTERM, everything handed back\n";
 

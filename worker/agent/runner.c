@@ -69,16 +69,18 @@ make_environment(const Config *config, const RunSettings *settings)
 	char	  **env;
 	int			count = 0, n = 0;
 	bool		has_path = false;
+	char	   *gpus = hardware_visible_gpus(settings->machine, config->gpus ? atoi(config->gpus) : 0);
 
 	pairs_split(&own, "", config->env);
 	while (environ[count] != NULL)
 		count++;
-	env = xcalloc(count + own.count + 2, sizeof(char *));
+	env = xcalloc(count + own.count + 4, sizeof(char *));
 	for (int i = 0; i < count; i++)
 	{
 		char	   *name = xprintf("%.*s", (int) strcspn(environ[i], "="), environ[i]);
 
-		if (is_passed(environ[i], settings->pass_env) && pairs_find(&own, name) == NULL)
+		if (is_passed(environ[i], settings->pass_env) && pairs_find(&own, name) == NULL &&
+			(gpus == NULL || (strcmp(name, "CUDA_VISIBLE_DEVICES") != 0 && strcmp(name, "CUDA_DEVICE_ORDER") != 0)))
 		{
 			bool		is_path = strcmp(name, "PATH") == 0 && settings->own_directory != NULL;
 
@@ -89,6 +91,13 @@ make_environment(const Config *config, const RunSettings *settings)
 	}
 	if (!has_path && settings->own_directory != NULL && pairs_find(&own, "PATH") == NULL)
 		env[n++] = xprintf("PATH=/usr/local/bin:/usr/bin:/bin:%s", settings->own_directory);
+	/* by UUID: numbers need not mean the same GPU to CUDA and to NVML */
+	if (gpus != NULL && pairs_find(&own, "CUDA_VISIBLE_DEVICES") == NULL)
+	{
+		env[n++] = xprintf("CUDA_VISIBLE_DEVICES=%s", gpus);
+		env[n++] = xstrdup("CUDA_DEVICE_ORDER=PCI_BUS_ID");
+	}
+	free(gpus);
 	for (int i = 0; i < own.count; i++)
 	{
 		env[n] = xprintf("%s=%s", own.items[i].name, own.items[i].value);
@@ -197,6 +206,7 @@ start_process(Run *run)
 	bool		exec_failed;
 	int			error;
 
+	environment_look(run->settings->machine, run->config->gpus ? atoi(run->config->gpus) : 0, &run->before);
 	error = process_start(&run->process, &spec, &exec_failed);
 	strings_free(env);
 	run->started = error == 0;
@@ -309,6 +319,7 @@ write_details(Run *run, uint64_t bytes_dropped)
 {
 	Buffer	   *json = &run->details;
 	int			status = run->process.wait_status;
+	double		free_share;
 
 	json_open(json, NULL, '{');
 	json_open(json, "argv", '[');
@@ -327,7 +338,11 @@ write_details(Run *run, uint64_t bytes_dropped)
 	json_number(json, "started_at", run->started_at, 6);
 	json_number(json, "ended_at", run->ended_at, 6);
 	json_int(json, "bytes_dropped", bytes_dropped);
-	hardware_write_environment(run->settings->machine, "environment", json);
+	free_share = run->started ? environment_free_share(run->settings->machine, &run->before) : -1;
+	if (free_share >= 0)
+		json_number(json, "gpu_free_share", free_share, 4);
+	environment_write(run->settings->machine, run->started ? &run->before : NULL, run->started ? &run->after : NULL,
+					  "environment", json);
 	json_close(json, '}');
 	log_mask(json);
 }
@@ -339,6 +354,7 @@ run_finish(Run *run)
 
 	if (run->started)
 	{
+		environment_look(run->settings->machine, run->config->gpus ? atoi(run->config->gpus) : 0, &run->after);
 		process_finish(&run->process);
 		bytes_dropped = capture_render(&run->process.log, &run->log);
 		judge(run);

@@ -5,7 +5,7 @@
 #define AGENT_RUNNER_H
 
 #include "config.h"
-#include "hardware.h"
+#include "environment.h"
 #include "process.h"
 
 /* What all runs of a worker share. */
@@ -30,6 +30,7 @@ typedef struct Run
 	Process		process;
 	double		started_at;		/* seconds since 1970 */
 	double		ended_at;
+	Look		before, after;	/* the machine, right before the start and after the end */
 
 	/* set by run_finish, or by run_start where nothing could be started */
 	const char *outcome;

@@ -38,6 +38,7 @@
 #define IDLE_PAUSE_FIRST 1.0
 #define IDLE_PAUSE_LAST 5.0		/* no more than what is left behind may wait */
 #define HAND_BACK_SECONDS 2.0	/* for the last words after the grace */
+#define SICK_PAUSE 30.0			/* between two looks at a sick machine */
 #define PRESENCE_SECONDS 2.0	/* that the first claim waits for presence */
 
 static WorkerSetup setup;
@@ -51,6 +52,8 @@ static Batch batch;
 static Run	run;
 static bool busy;				/* a config is started and not yet handed in */
 static bool running;			/* and run has a process */
+
+static Buffer sick;				/* why the machine is not fit for work; empty while it is */
 
 static bool stop_seen;			/* what waits has been handed back */
 static Timer grace_timer;
@@ -130,12 +133,14 @@ make_details(void)
 
 	json_open(&json, NULL, '{');
 	json_string(&json, "session", session);
-	if (setup.options->gpus > 0)
-		json_int(&json, "gpus", setup.options->gpus);
+	if (setup.machine->gpu_count > 0 || setup.options->gpus > 0)
+		json_int(&json, "gpus", setup.machine->gpu_count > 0 ? setup.machine->gpu_count : setup.options->gpus);
+	if (sick.len > 0)
+		json_string(&json, "sick", sick.data);
 	/* a name that was given must exist: it may be misspelt */
 	if (setup.options->hardware == NULL)
 		hardware_write_spec(setup.machine, "hardware", &json);
-	hardware_write_environment(setup.machine, "environment", &json);
+	environment_write(setup.machine, NULL, NULL, "environment", &json);
 	json_close(&json, '}');
 	return json.data;
 }
@@ -447,6 +452,28 @@ claim(void)
 	}
 }
 
+/*
+ * Whether the machine is fit for work.  While it is not, nothing is claimed:
+ * one broken machine would fail many configs.  The database is told why.
+ */
+static bool
+is_well(void)
+{
+	Buffer		why = {0};
+	bool		well = hardware_is_well(setup.machine, true, &why);
+	bool		changed = strcmp(buffer_text(&why), buffer_text(&sick)) != 0;
+
+	buffer_free(&sick);
+	sick = why;
+	if (changed && well)
+		log_message(LOG_INFO, "well", "the machine is fit for work again");
+	else if (changed)
+		log_message(LOG_ERROR, "sick", "nothing is claimed: %s", buffer_text(&sick));
+	if (changed)
+		register_again();
+	return well;
+}
+
 /* Whether --until-settled has come to its end; *code is the exit code where asking failed. */
 static bool
 settled(int *code)
@@ -486,9 +513,17 @@ work(void)
 		wait_step(until);
 	while (!stopping())
 	{
-
 		if (holds_unknown)
 			release_all("preempted");
+		if (!is_well())
+		{
+			if (setup.options->until_settled)
+				return EXIT_TEMPORARY;
+			until = events_now() + SICK_PAUSE;
+			while (events_now() < until && !stopping())
+				wait_step(until);
+			continue;
+		}
 		if ((code = claim()) != 0)
 			return code;
 		if (batch.count > 0)
@@ -524,6 +559,7 @@ worker_work(void)
 	presence_stop();
 	events_clear_timer(&grace_timer);
 	batch_free(&batch);
+	buffer_free(&sick);
 	progress_show(NULL, "ended");
 	return stopping() ? EXIT_SIGNALLED + events_stop_signal() : code;
 }
