@@ -243,10 +243,6 @@ fails_with(65, qr/framework \\"nope\\" does not exist/, 'unknown framework', @db
 fails_with(65, qr/hardware \\"nope\\" does not exist/, 'unknown hardware', @db, '--hardware', 'nope', '--framework', 'quick');
 fails_with(65, qr/CREATE EXTENSION benchorch/, 'no extension', '--db', $node->connstr('template1'), '--framework', 'quick');
 
-sql(q{SELECT benchorch.register_framework('server', '{"protocol": "served", "command": ["x"], "server_command": ["x"], "ready_command": ["x"]}')});
-fails_with(65, qr/protocol served is not supported by this worker/, 'a protocol that it cannot run', @db, '--hardware', 'box',
-	'--framework', 'server');
-
 my ($out, $err);
 IPC::Run::run([ $worker, @db, '--register', '--name', 'here', '--framework', 'quick' ], '>', \$out, '2>', \$err);
 is($out, sql(q{SELECT w.id || ' ' || h.name FROM benchorch.workers w JOIN benchorch.hardware_configs h

@@ -160,18 +160,19 @@ sub begun_run
 
 # ------------------------------------------------- killed at every step
 
-# step => which time that the worker gets there, attempts on record for it (from, to)
+# step => which time that the worker gets there, attempts on record for it (from, to); the result
+# of one run is handed in when the next has begun
 my %steps = (
 	before_claim => [ 2, 0, 0 ],
 	after_claim_sent => [ 1, 0, 0 ],
 	after_claim => [ 1, 0, 0 ],
-	before_start => [ 2, 0, 0 ],
-	after_start_sent => [ 2, 0, 1 ],
-	after_start => [ 2, 1, 1 ],
-	during_run => [ 2, 1, 1 ],
+	before_start => [ 2, 1, 1 ],
+	after_start_sent => [ 2, 1, 2 ],
+	after_start => [ 2, 2, 2 ],
+	during_run => [ 2, 2, 2 ],
 	after_run => [ 2, 1, 1 ],
 	after_hand_in_sent => [ 2, 0, 1 ],
-	after_hand_in => [ 2, 0, 0 ]);
+	after_hand_in => [ 2, 1, 1 ]);
 
 # Workers that die at a step each, on hardware of their own: what they held
 # comes back to whoever claims, and another worker completes it.

@@ -8,8 +8,8 @@
  * saves a flush without a round trip; what acknowledges a result is flushed
  * by the server in any case.
  *
- * The worker parses no arrays and no JSON: the statements take them apart
- * into texts with the separators of template.h.
+ * The worker parses no arrays and no JSON: the database gives it texts with
+ * the separators of template.h (src/runner.sql).
  */
 #include "calls.h"
 
@@ -17,17 +17,6 @@
 #include <string.h>
 
 #define UNFLUSHED "pg_catalog.set_config('synchronous_commit', 'off', true) AS unflushed, "
-
-DatabaseStatus
-call_protocols(const char *frameworks, PGresult **result)
-{
-	const DatabaseParam params[] = {TEXT_PARAM(frameworks)};
-
-	return database_query("SELECT wanted.name, f.protocol"
-						  " FROM pg_catalog.unnest(pg_catalog.string_to_array($1, E'\\x1f')) AS wanted (name)"
-						  " LEFT JOIN benchorch.frameworks AS f ON f.name = wanted.name",
-						  1, params, result);
-}
 
 DatabaseStatus
 call_match_hardware(const char *gpu, int gpu_count, int64_t gpu_memory_bytes, Buffer *name)
@@ -59,6 +48,21 @@ call_register(const char *name, const char *hardware, const char *frameworks, co
 						  4, params, result);
 }
 
+DatabaseStatus
+call_identity(Buffer *identity)
+{
+	PGresult   *result;
+	DatabaseStatus status = database_query("SELECT c.system_identifier || '-' || d.oid"
+										   " FROM pg_catalog.pg_control_system() AS c, pg_catalog.pg_database AS d"
+										   " WHERE d.datname = pg_catalog.current_database()",
+										   0, NULL, &result);
+
+	if (status == DATABASE_OK)
+		buffer_puts(identity, PQgetvalue(result, 0, 0));
+	PQclear(result);
+	return status;
+}
+
 /* A column by name, NULL for NULL; the rows' own memory. */
 static const char *
 column(const PGresult *rows, int row, const char *name)
@@ -68,56 +72,74 @@ column(const PGresult *rows, int row, const char *name)
 	return number < 0 || PQgetisnull(rows, row, number) ? NULL : PQgetvalue(rows, row, number);
 }
 
-DatabaseStatus
-call_claim(int batch_size, const char *priority_threshold, const char *worker_id, const char *model, Batch *batch)
+static Protocol
+protocol_of(const char *name)
 {
-	static const char sql[] =
-		"SELECT c.config_id, c.claim_id, c.protocol,"
-		" COALESCE(c.model_source, c.model_name) AS model, c.model_name, c.architecture,"
-		" c.hardware_name AS hardware, c.framework_name AS framework, c.workload_type AS workload,"
-		" c.batch_size, c.sequence_length, c.input_tokens, c.output_tokens, c.gpus,"
-		" pg_catalog.array_to_string(c.command, E'\\x1f', '') AS command,"
-		" (SELECT pg_catalog.string_agg(e.key || E'\\x1e' || e.value, E'\\x1f')"
-		"  FROM benchorch.frameworks AS f, pg_catalog.jsonb_each_text(f.env) AS e WHERE f.id = c.framework_id) AS env,"
-		" (SELECT pg_catalog.string_agg(p.key || E'\\x1e' || p.value, E'\\x1f')"
-		"  FROM pg_catalog.jsonb_each_text(c.params) AS p) AS params,"
-		" pg_catalog.to_jsonb(c) AS json,"
-		" pg_catalog.date_part('epoch', c.deadline) AS deadline"
-		" FROM " UNFLUSHED "benchorch.claim_batch($1, COALESCE($2::int, 1000), $3, $4) AS c";
-	char	   *size = xprintf("%d", batch_size);
-	const DatabaseParam params[] = {TEXT_PARAM(size), TEXT_PARAM(priority_threshold), TEXT_PARAM(worker_id),
-									TEXT_PARAM(model)};
-	DatabaseStatus status = database_query(sql, 4, params, &batch->rows);
+	if (name != NULL && strcmp(name, "stream") == 0)
+		return PROTOCOL_STREAM;
+	return name != NULL && strcmp(name, "served") == 0 ? PROTOCOL_SERVED : PROTOCOL_ONESHOT;
+}
 
-	free(size);
-	batch->count = status == DATABASE_OK ? PQntuples(batch->rows) : 0;
+static double
+number(const char *text, double otherwise)
+{
+	return text ? strtod(text, NULL) : otherwise;
+}
+
+/* Configs that point into the rows. */
+static void
+read_configs(Batch *batch)
+{
+	batch->count = PQntuples(batch->rows);
 	batch->configs = xcalloc(batch->count, sizeof(Config));
 	for (int i = 0; i < batch->count; i++)
-	{
-		const char *deadline = column(batch->rows, i, "deadline");
-
 		batch->configs[i] = (Config){
 			.config_id = column(batch->rows, i, "config_id"),
 			.claim_id = column(batch->rows, i, "claim_id"),
-			.protocol = column(batch->rows, i, "protocol"),
-			.model = column(batch->rows, i, "model"),
-			.model_name = column(batch->rows, i, "model_name"),
-			.architecture = column(batch->rows, i, "architecture"),
+			.lane = column(batch->rows, i, "lane"),
+			.protocol = protocol_of(column(batch->rows, i, "protocol")),
 			.hardware = column(batch->rows, i, "hardware"),
 			.framework = column(batch->rows, i, "framework"),
 			.workload = column(batch->rows, i, "workload"),
 			.batch_size = column(batch->rows, i, "batch_size"),
 			.sequence_length = column(batch->rows, i, "sequence_length"),
-			.input_tokens = column(batch->rows, i, "input_tokens"),
-			.output_tokens = column(batch->rows, i, "output_tokens"),
-			.gpus = column(batch->rows, i, "gpus"),
+			.gpus = (int) number(column(batch->rows, i, "gpus"), 0),
 			.command = column(batch->rows, i, "command"),
+			.server_command = column(batch->rows, i, "server_command"),
+			.ready_command = column(batch->rows, i, "ready_command"),
+			.reset_command = column(batch->rows, i, "reset_command"),
+			.warmup_command = column(batch->rows, i, "warmup_command"),
 			.env = column(batch->rows, i, "env"),
-			.params = column(batch->rows, i, "params"),
+			.values = column(batch->rows, i, "placeholders"),
 			.json = column(batch->rows, i, "json"),
-			.deadline = deadline ? strtod(deadline, NULL) : 3600.0,
+			.deadline = number(column(batch->rows, i, "deadline"), 3600),
+			.ready_timeout = number(column(batch->rows, i, "ready_timeout"), 600),
 		};
-	}
+}
+
+DatabaseStatus
+call_claim(int batch_size, const char *priority_threshold, const char *worker_id, const char *model, Batch *batch)
+{
+	char	   *size = xprintf("%d", batch_size);
+	const DatabaseParam params[] = {TEXT_PARAM(size), TEXT_PARAM(priority_threshold), TEXT_PARAM(worker_id),
+									TEXT_PARAM(model)};
+	DatabaseStatus status = database_query(
+		"SELECT c.* FROM " UNFLUSHED "benchorch.claim_runs($1, COALESCE($2::int, 1000), $3, $4) AS c", 4, params, &batch->rows);
+
+	free(size);
+	if (status == DATABASE_OK)
+		read_configs(batch);
+	return status;
+}
+
+DatabaseStatus
+call_describe(const char *config_id, Batch *batch)
+{
+	const DatabaseParam params[] = {TEXT_PARAM(config_id)};
+	DatabaseStatus status = database_query("SELECT * FROM benchorch.describe_run($1)", 1, params, &batch->rows);
+
+	if (status == DATABASE_OK)
+		read_configs(batch);
 	return status;
 }
 
@@ -142,12 +164,15 @@ call_start(const Config *config)
 }
 
 DatabaseStatus
-call_hand_in(const Config *config, const char *outcome, const char *output, size_t output_len, const char *log,
-			 size_t log_len, const char *details, Receipt *receipt)
+call_hand_in(const char *config_id, const char *claim_id, const char *outcome, const Buffer *output, const Buffer *log,
+			 const char *details, Receipt *receipt)
 {
-	const DatabaseParam params[] = {TEXT_PARAM(config->config_id), TEXT_PARAM(config->claim_id),
-									TEXT_PARAM(outcome), BYTES_PARAM(output ? output : "", output_len),
-									BYTES_PARAM(log, log_len), TEXT_PARAM(details)};
+	const DatabaseParam params[] = {TEXT_PARAM(config_id),
+									TEXT_PARAM(claim_id),
+									TEXT_PARAM(outcome),
+									BYTES_PARAM(output ? buffer_text(output) : "", output ? output->len : 0),
+									BYTES_PARAM(log->data, log->len),
+									TEXT_PARAM(details)};
 	PGresult   *result;
 	DatabaseStatus status = database_query(
 		"SELECT accepted, status FROM benchorch.hand_in($1, $2, $3, $4, $5, $6::jsonb)", 6, params, &result);

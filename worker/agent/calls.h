@@ -8,11 +8,8 @@
 #include "config.h"
 #include "database.h"
 
-/*
- * The frameworks of a list (separators of template.h) and their protocols;
- * the rows are (name, protocol), protocol NULL where it is not known.
- */
-extern DatabaseStatus call_protocols(const char *frameworks, PGresult **result);
+/* What tells this database from all others, also after a fail-over; appended to identity. */
+extern DatabaseStatus call_identity(Buffer *identity);
 
 /* The name that hardware_configs has for a machine with these GPUs, appended to name; nothing where it has none. */
 extern DatabaseStatus call_match_hardware(const char *gpu, int gpu_count, int64_t gpu_memory_bytes, Buffer *name);
@@ -32,6 +29,8 @@ typedef struct Batch
 /* model and priority_threshold may be NULL.  batch must be empty; batch_free empties it. */
 extern DatabaseStatus call_claim(int batch_size, const char *priority_threshold, const char *worker_id,
 								 const char *model, Batch *batch);
+/* A batch of one config that nobody claims, to be run by hand. */
+extern DatabaseStatus call_describe(const char *config_id, Batch *batch);
 extern void batch_free(Batch *batch);
 
 extern DatabaseStatus call_start(const Config *config);
@@ -44,8 +43,9 @@ typedef struct Receipt
 } Receipt;
 
 /* output.data NULL: there was none. */
-extern DatabaseStatus call_hand_in(const Config *config, const char *outcome, const char *output, size_t output_len,
-								   const char *log, size_t log_len, const char *details, Receipt *receipt);
+/* output NULL: there was none. */
+extern DatabaseStatus call_hand_in(const char *config_id, const char *claim_id, const char *outcome,
+								   const Buffer *output, const Buffer *log, const char *details, Receipt *receipt);
 
 /* running: the config that runs, or NULL.  Rows (config id, claim id, verdict). */
 extern DatabaseStatus call_heartbeat(const char *worker_id, const char *running, const char *log_tail,

@@ -6,6 +6,13 @@
 
 #include <stdbool.h>
 
+typedef enum Protocol
+{
+	PROTOCOL_ONESHOT,
+	PROTOCOL_STREAM,
+	PROTOCOL_SERVED
+} Protocol;
+
 /*
  * Texts as the database printed them, NULL for NULL; they live as long as the
  * batch that they belong to.  Lists have the separators of template.h.
@@ -13,24 +20,25 @@
 typedef struct Config
 {
 	const char *config_id;
-	const char *claim_id;
-	const char *protocol;
-	const char *model;			/* source, else name */
-	const char *model_name;
-	const char *architecture;	/* JSON */
+	const char *claim_id;		/* NULL: run by hand, without a claim */
+	const char *lane;			/* what one engine can serve without a restart */
+	Protocol	protocol;
 	const char *hardware;		/* NULL: any */
 	const char *framework;
 	const char *workload;
 	const char *batch_size;
 	const char *sequence_length;
-	const char *input_tokens;
-	const char *output_tokens;
-	const char *gpus;
-	const char *command;		/* list */
+	int			gpus;			/* that it needs */
+	const char *command;		/* list, like the commands below */
+	const char *server_command;
+	const char *ready_command;
+	const char *reset_command;
+	const char *warmup_command;
 	const char *env;			/* list of names and values */
-	const char *params;			/* list of names and values */
-	const char *json;			/* all of it */
+	const char *values;			/* of the placeholders: list of names and values */
+	const char *json;			/* what a runner is sent */
 	double		deadline;		/* seconds */
+	double		ready_timeout;	/* seconds */
 	bool		dropped;		/* the claim no longer holds: do not run it, do not hand in */
 } Config;
 

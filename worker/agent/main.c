@@ -117,44 +117,6 @@ choose_name(const Options *options, const Machine *machine)
 	return NULL;
 }
 
-/* Leaves in list the frameworks that this worker can run; 0, or the exit code. */
-static int
-choose_frameworks(const char *wanted, Buffer *list)
-{
-	PGresult   *result;
-	DatabaseStatus status = call_protocols(wanted, &result);
-
-	if (status != DATABASE_OK)
-	{
-		log_message(LOG_ERROR, "refused", "could not look up the frameworks: %s%s", database_message(),
-					status == DATABASE_REFUSED ? "; is the extension there? CREATE EXTENSION benchorch" : "");
-		return status == DATABASE_AWAY ? EXIT_TEMPORARY : EXIT_BAD_CONFIG;
-	}
-	for (int i = 0; i < PQntuples(result); i++)
-	{
-		const char *name = PQgetvalue(result, i, 0);
-		const char *protocol = PQgetvalue(result, i, 1);
-
-		/* unknown ones are for register_worker to judge */
-		if (*protocol != '\0' && strcmp(protocol, "oneshot") != 0)
-		{
-			log_message(LOG_WARNING, "framework_left_out",
-						"framework %s is left out: protocol %s is not supported by this worker", name, protocol);
-			continue;
-		}
-		if (list->len > 0)
-			buffer_puts(list, "\x1f");
-		buffer_puts(list, name);
-	}
-	PQclear(result);
-	if (list->len > 0)
-		return 0;
-	log_message(
-		LOG_ERROR, "refused",
-		"none of the frameworks can be run by this worker; give one with --framework whose protocol is oneshot");
-	return EXIT_BAD_CONFIG;
-}
-
 /*
  * The GPUs of this worker, and what the matrix calls such a machine, as a new
  * text in *hardware; 0, or the exit code.
@@ -204,7 +166,6 @@ static int
 serve(const Options *options)
 {
 	Machine		machine = {0};
-	Buffer		frameworks = {0};
 	char	   *directory = own_directory();
 	char	   *name = NULL;
 	char	   *hardware = NULL;
@@ -229,15 +190,14 @@ serve(const Options *options)
 	}
 	else if ((name = choose_name(options, &machine)) == NULL)
 		code = EXIT_BAD_USAGE;
-	else if ((code = choose_frameworks(wanted, &frameworks)) == 0 &&
-			 (code = choose_hardware(options, &machine, &hardware)) == 0)
+	else if ((code = choose_hardware(options, &machine, &hardware)) == 0)
 	{
 		WorkerSetup setup = {
 			.options = options,
 			.machine = &machine,
 			.name = name,
 			.hardware = hardware,
-			.frameworks = frameworks.data,
+			.frameworks = wanted,
 			.run_settings =
 				{
 					.machine = &machine,
@@ -263,7 +223,6 @@ serve(const Options *options)
 		code = EXIT_SIGNALLED + events_stop_signal();
 
 	hardware_free(&machine);
-	buffer_free(&frameworks);
 	free(directory);
 	free(name);
 	free(hardware);

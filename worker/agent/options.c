@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] =
 	"benchorch-worker claims benchmark configs from a database, runs them on this machine and hands in the results.\n"
@@ -36,7 +37,12 @@ static const char usage[] =
 	"  --heartbeat SECONDS      between heartbeats, less than the lease; default: 15, or a quarter of a shorter lease\n"
 	"  --no-presence            hold one connection, not two: if this worker dies, others wait for its lease to run out\n"
 	"  --work-dir DIR           where runs get their directories; default: TMPDIR, else /tmp\n"
+	"  --spool DIR              where results are kept until the database has them; default: below --work-dir\n"
 	"  --pass-env NAME          pass this environment variable on to commands, repeatable\n"
+	"\n"
+	"By hand:\n"
+	"  --run-one CONFIG         run this config and print its result; claims and changes nothing in the database\n"
+	"  --keep                   with it: keep the directories of the run, and print where they are\n"
 	"\n"
 	"Messages:\n"
 	"  --log FILE               append events as JSON lines; default: standard error where it is no terminal\n"
@@ -44,7 +50,8 @@ static const char usage[] =
 	"  --help, --version        show this, or the version, and end\n"
 	"\n"
 	"Exit codes:\n"
-	"    0  done: nothing is left to claim (--until-settled), or registered (--register)\n"
+	"    0  done: nothing is left to claim (--until-settled), or registered (--register), or run well (--run-one)\n"
+	"    1  the run ended otherwise than well (--run-one)\n"
 	"   64  wrong options\n"
 	"   65  wrong configuration: unknown hardware or framework, missing extension or rights; do not retry\n"
 	"   75  temporary: the database cannot be reached, or this machine is not fit for work; retry\n"
@@ -112,6 +119,9 @@ options_parse(Options *options, int argc, char **argv)
 										  {"silence", required_argument, NULL, 's'},
 										  {"no-presence", no_argument, NULL, 'P'},
 										  {"work-dir", required_argument, NULL, 'D'},
+										  {"spool", required_argument, NULL, 'S'},
+										  {"run-one", required_argument, NULL, '1'},
+										  {"keep", no_argument, NULL, 'k'},
 										  {"pass-env", required_argument, NULL, 'e'},
 										  {"log", required_argument, NULL, 'l'},
 										  {"quiet", no_argument, NULL, 'q'},
@@ -120,6 +130,7 @@ options_parse(Options *options, int argc, char **argv)
 										  {NULL, 0, NULL, 0}};
 	const char *tmpdir = getenv("TMPDIR");
 	const char *work_dir = tmpdir && *tmpdir ? tmpdir : "/tmp";
+	const char *spool = NULL;
 	int			pass_count = 0;
 	long		number = 0;
 	int			option;
@@ -188,6 +199,17 @@ options_parse(Options *options, int argc, char **argv)
 			case 'D':
 				work_dir = optarg;
 				break;
+			case 'S':
+				spool = optarg;
+				ok = *optarg != '\0';
+				break;
+			case '1':
+				options->run_one = optarg;
+				ok = parse_int(optarg, 1, 9223372036854775807L, &number);
+				break;
+			case 'k':
+				options->keep = true;
+				break;
 			case 'e':
 				options->pass_env[pass_count++] = optarg;
 				ok = strncmp(optarg, "PG", 2) != 0 && strchr(optarg, '=') == NULL;
@@ -217,6 +239,19 @@ options_parse(Options *options, int argc, char **argv)
 	options->work_dir = realpath(work_dir, NULL);
 	if (options->work_dir == NULL)
 		return wrong("no directory %s for the runs; give one with --work-dir", work_dir);
+	if (spool == NULL)
+		options->spool = xprintf("%s/benchorch-spool-%d", options->work_dir, (int) geteuid());
+	else if (*spool == '/')
+		options->spool = xstrdup(spool);
+	else
+	{
+		char	   *here = getcwd(NULL, 0);
+
+		options->spool = xprintf("%s/%s", here ? here : ".", spool);
+		free(here);
+	}
+	if (options->keep && options->run_one == NULL)
+		return wrong("--keep is for --run-one");
 	if (optind < argc)
 		return wrong("unexpected argument \"%s\"", argv[optind]);
 	return -1;
@@ -228,4 +263,5 @@ options_free(Options *options)
 	buffer_free(&options->frameworks);
 	free(options->pass_env);
 	free(options->work_dir);
+	free(options->spool);
 }

@@ -31,6 +31,9 @@ typedef struct Options
 	double		heartbeat;		/* 0: not given */
 	double		silence;		/* 0: any */
 	char	   *work_dir;		/* absolute */
+	char	   *spool;			/* absolute */
+	const char *run_one;		/* a config id */
+	bool		keep;
 	char	  **pass_env;		/* NULL-terminated */
 	const char *log;
 	bool		quiet;

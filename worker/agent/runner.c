@@ -1,37 +1,26 @@
 /*
  * One run of one config: from its command to what is handed in.
  *
- * Protocol oneshot: the command is started for every config, its standard
- * output is the result, or the file {result_file} where the command names
- * it.  Every run has a directory of its own, which is removed afterwards.
+ * oneshot: the command is started for every config; its standard output is
+ * the result, or the file {result_file} where the command names it.
+ * stream: the config is a line to the lane's runner, the result a line from it.
+ * served: reset_command, then the command, like oneshot, while the lane's
+ * server runs; if the server ends, that ends the run.
  *
- * The command gets few variables of the worker's environment: where programs
- * and libraries are, and what the usual tools are configured by.  The
- * database's (PG*) are never among them.
+ * Every command has a directory of its own, which is removed afterwards.
  */
 #include "runner.h"
 
 #include "log.h"
-#include "outcome.h"
-#include "template.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define OUTPUT_LIMIT ((size_t) 64 * 1024 * 1024)
 #define LOG_TAIL 8192			/* of a heartbeat */
-#define DEADLINE_GRACE 5.0		/* seconds from SIGTERM to SIGKILL */
-
-static const char *const passed_names[] = {"PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH"};
-static const char *const passed_prefixes[] = {"LC_", "HF_", "NCCL_", "CUDA_", "VLLM_", "SGLANG_", "OMP_", "OPENBLAS_"};
 
 static double
 wall_clock(void)
@@ -42,225 +31,158 @@ wall_clock(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
-static bool
-is_passed(const char *variable, char **pass_env)
-{
-	size_t		len = strcspn(variable, "=");
+/* ----------------------------------------------------------------- running */
 
-	if (strncmp(variable, "PG", 2) == 0)
-		return false;
-	for (size_t i = 0; i < sizeof(passed_names) / sizeof(passed_names[0]); i++)
-		if (strlen(passed_names[i]) == len && strncmp(variable, passed_names[i], len) == 0)
-			return true;
-	for (size_t i = 0; i < sizeof(passed_prefixes) / sizeof(passed_prefixes[0]); i++)
-		if (strncmp(variable, passed_prefixes[i], strlen(passed_prefixes[i])) == 0)
-			return true;
-	for (char **name = pass_env; name && *name; name++)
-		if (strlen(*name) == len && strncmp(variable, *name, len) == 0)
-			return true;
-	return false;
-}
-
-/* The command's environment: what is passed on, then the framework's own on top. */
-static char **
-make_environment(const Config *config, const RunSettings *settings)
-{
-	Pairs		own = {0};
-	char	  **env;
-	int			count = 0, n = 0;
-	bool		has_path = false;
-	char	   *gpus = hardware_visible_gpus(settings->machine, config->gpus ? atoi(config->gpus) : 0);
-
-	pairs_split(&own, "", config->env);
-	while (environ[count] != NULL)
-		count++;
-	env = xcalloc(count + own.count + 4, sizeof(char *));
-	for (int i = 0; i < count; i++)
-	{
-		char	   *name = xprintf("%.*s", (int) strcspn(environ[i], "="), environ[i]);
-
-		if (is_passed(environ[i], settings->pass_env) && pairs_find(&own, name) == NULL &&
-			(gpus == NULL || (strcmp(name, "CUDA_VISIBLE_DEVICES") != 0 && strcmp(name, "CUDA_DEVICE_ORDER") != 0)))
-		{
-			bool		is_path = strcmp(name, "PATH") == 0 && settings->own_directory != NULL;
-
-			env[n++] = is_path ? xprintf("%s:%s", environ[i], settings->own_directory) : xstrdup(environ[i]);
-			has_path |= is_path;
-		}
-		free(name);
-	}
-	if (!has_path && settings->own_directory != NULL && pairs_find(&own, "PATH") == NULL)
-		env[n++] = xprintf("PATH=/usr/local/bin:/usr/bin:/bin:%s", settings->own_directory);
-	/* by UUID: numbers need not mean the same GPU to CUDA and to NVML */
-	if (gpus != NULL && pairs_find(&own, "CUDA_VISIBLE_DEVICES") == NULL)
-	{
-		env[n++] = xprintf("CUDA_VISIBLE_DEVICES=%s", gpus);
-		env[n++] = xstrdup("CUDA_DEVICE_ORDER=PCI_BUS_ID");
-	}
-	free(gpus);
-	for (int i = 0; i < own.count; i++)
-	{
-		env[n] = xprintf("%s=%s", own.items[i].name, own.items[i].value);
-		log_add_secret(env[n++]);
-	}
-	pairs_free(&own);
-	return env;
-}
-
-/* What the placeholders of the config's command stand for. */
+/* Starts reset_command, or the config's own. */
 static void
-make_values(const Run *run, Pairs *values)
+start_task(Run *run)
 {
 	const Config *config = run->config;
-	int			batch_size = config->batch_size ? atoi(config->batch_size) : 0;
-	char	   *num_prompts = xprintf("%d", 10 * batch_size > 32 ? 10 * batch_size : 32);
-	char	   *seed = xprintf("%lld", atoll(config->config_id) % (1LL << 31));
-	const struct
-	{
-		const char *name, *value;
-	} known[] = {
-		{"model", config->model},
-		{"model_name", config->model_name},
-		{"architecture", config->architecture ? config->architecture : "{}"},
-		{"workload", config->workload},
-		{"batch_size", config->batch_size},
-		{"sequence_length", config->sequence_length},
-		{"input_tokens", config->input_tokens},
-		{"output_tokens", config->output_tokens},
-		{"num_prompts", num_prompts},
-		{"gpus", config->gpus},
-		{"seed", seed},
-		{"config_id", config->config_id},
-		{"hardware", config->hardware ? config->hardware : run->settings->hardware},
-		{"framework", config->framework},
-		{"config_json", config->json},
-		{"result_file", run->result_file},
-		{"work_dir", run->directory},
+	TaskSpec	spec = {
+		.command = run->resetting ? config->reset_command : config->command,
+		.given = {run->directory, run->result_file, run->lane ? run->lane->port : 0},
+		.directory = run->directory,
+		.deadline = config->deadline,
+		.silence = run->settings->silence,
+		.output_to_log = run->result_file != NULL,
+		.output_is_log = run->resetting,
 	};
-	const Pair *item;
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		pairs_add(values, known[i].name, known[i].value);
-	pairs_split(values, "params.", config->params);
-	item = pairs_find(values, "params.item");
-	pairs_add(values, "item", item ? item->value : NULL);
-	free(num_prompts);
-	free(seed);
+	if (task_start(&run->task, &spec, config, run->settings))
+		return;
+	buffer_puts(&run->message, buffer_text(&run->task.message));
+	run->outcome = run->task.outcome;
 }
 
-static bool
-make_directory(Run *run)
+/* Hands the config to the lane's runner. */
+static void
+send_line(Run *run)
 {
-	run->directory = xprintf("%s/benchorch-%s-XXXXXX", run->settings->work_dir, run->config->config_id);
-	if (mkdtemp(run->directory) == NULL)
+	Process    *runner = &run->lane->main.process;
+	char	   *line = xprintf("%s\n", run->config->json);
+
+	/* what it says before it has a config is log */
+	while (lane_read(run->lane, &run->answer) != LANE_NO_LINE)
+		;
+	process_set_deadline(runner, run->config->deadline);
+	process_send(runner, line, strlen(line));
+	free(line);
+}
+
+void
+run_start(Run *run, const Config *config, Lane *lane, const RunSettings *settings)
+{
+	run->config = config;
+	run->settings = settings;
+	run->lane = config->protocol == PROTOCOL_ONESHOT ? NULL : lane;
+	run->started_at = wall_clock();
+	environment_look(settings->machine, config->gpus, &run->before);
+	if (run->lane != NULL)
+		lane_forget_log(lane);
+	if (config->protocol == PROTOCOL_STREAM)
 	{
-		buffer_printf(&run->message, "could not create a directory in %s: %s; choose another with --work-dir",
-					  run->settings->work_dir, strerror(errno));
-		free(run->directory);
-		run->directory = NULL;
-		run->outcome = "node_fault";
-		return false;
+		send_line(run);
+		return;
 	}
-	run->result_file = xprintf("%s/result.json", run->directory);
+	run->directory = command_directory(config, settings, &run->message);
+	if (run->directory == NULL)
+	{
+		run->outcome = "node_fault";
+		return;
+	}
+	if (command_names(config->command, "result_file"))
+		run->result_file = xprintf("%s/result.json", run->directory);
+	run->resetting = config->protocol == PROTOCOL_SERVED && config->reset_command != NULL;
+	start_task(run);
+}
+
+/* Looks for the runner's answer. */
+static bool
+stream_done(Run *run)
+{
+	Process    *runner = &run->lane->main.process;
+
+	while (run->answer_kind != LANE_RESULT && run->answer_kind != LANE_ERROR)
+	{
+		run->answer_kind = lane_read(run->lane, &run->answer);
+		if (run->answer_kind != LANE_NO_LINE)
+			continue;
+		if (!process_done(runner))
+			return false;
+		if (runner->out < 0)
+			return true;
+		process_finish(runner);
+	}
 	return true;
 }
 
 static bool
-make_command(Run *run)
+reset_was_good(const Task *task)
 {
-	Pairs		values = {0};
-	int			count;
-	char	  **command = strings_split(run->config->command, &count);
-
-	make_values(run, &values);
-	if (count > 0)
-		run->argv = template_fill_command(command, &values, &run->message);
-	else
-		buffer_puts(&run->message, "the framework has no command; give it one with register_framework()");
-	if (run->argv == NULL)
-		run->outcome = "bad_config";
-	else if (!template_names(command, "result_file"))
-	{
-		free(run->result_file);
-		run->result_file = NULL;
-	}
-	strings_free(command);
-	pairs_free(&values);
-	return run->argv != NULL;
-}
-
-static bool
-start_process(Run *run)
-{
-	char	  **env = make_environment(run->config, run->settings);
-	ProcessSpec spec = {
-		.argv = run->argv,
-		.env = env,
-		.directory = run->directory,
-		.deadline = run->config->deadline,
-		.silence = run->settings->silence,
-		.deadline_grace = DEADLINE_GRACE,
-		.output_limit = OUTPUT_LIMIT,
-		.output_to_log = run->result_file != NULL,
-	};
-	bool		exec_failed;
-	int			error;
-
-	environment_look(run->settings->machine, run->config->gpus ? atoi(run->config->gpus) : 0, &run->before);
-	error = process_start(&run->process, &spec, &exec_failed);
-	strings_free(env);
-	run->started = error == 0;
-	if (exec_failed)
-	{
-		RunEnd		end = {.command = run->argv[0], .exec_error = error};
-
-		run->outcome = outcome_of(&end, &run->message);
-	}
-	else if (error != 0)
-	{
-		buffer_printf(&run->message, "could not start a process: %s", strerror(error));
-		run->outcome = "node_fault";
-	}
-	return run->started;
+	return task->process.stop == PROCESS_BY_ITSELF && WIFEXITED(task->process.wait_status) &&
+		WEXITSTATUS(task->process.wait_status) == 0;
 }
 
 bool
-run_start(Run *run, const Config *config, const RunSettings *settings)
+run_done(Run *run)
 {
-	run->config = config;
-	run->settings = settings;
-	run->started_at = wall_clock();
-	if (config->protocol != NULL && strcmp(config->protocol, "oneshot") != 0)
+	if (run->outcome != NULL)
+		return true;
+	if (run->config->protocol == PROTOCOL_STREAM)
+		return stream_done(run);
+	if (run->lane != NULL && run->lane->main.process.exited && !run->server_died)
 	{
-		buffer_printf(&run->message, "protocol %s is not supported by this worker", config->protocol);
-		run->outcome = "node_fault";
-		return false;
+		run->server_died = true;
+		process_kill(&run->task.process);
 	}
-	return make_directory(run) && make_command(run) && start_process(run);
+	if (!task_done(&run->task) || (run->server_died && !process_done(&run->lane->main.process)))
+		return false;
+	if (run->resetting && !run->server_died && !run->preempted && reset_was_good(&run->task))
+	{
+		process_finish(&run->task.process);
+		task_free(&run->task);
+		run->resetting = false;
+		start_task(run);
+		return run->outcome != NULL;
+	}
+	return true;
 }
+
+void
+run_kill(Run *run)
+{
+	Task	   *task = run->config->protocol == PROTOCOL_STREAM ? &run->lane->main : &run->task;
+
+	if (!task->started || task->process.exited)
+		return;					/* it has come to its end by itself */
+	run->preempted = true;
+	process_kill(&task->process);
+}
+
+/* ----------------------------------------------------------------- judging */
 
 /* The result file's contents; false where there is nothing in it. */
 static bool
-read_result_file(Run *run)
+read_result_file(const Run *run, Buffer *out)
 {
 	int			fd = open(run->result_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 	char		bytes[65536];
 	ssize_t		n;
 
-	while (fd >= 0 && run->result_bytes.len <= OUTPUT_LIMIT && (n = read(fd, bytes, sizeof(bytes))) > 0)
-		buffer_append(&run->result_bytes, bytes, n);
+	while (fd >= 0 && out->len <= OUTPUT_LIMIT && (n = read(fd, bytes, sizeof(bytes))) > 0)
+		buffer_append(out, bytes, n);
 	if (fd >= 0)
 		close(fd);
-	return run->result_bytes.len > 0;
+	return out->len > 0;
 }
 
 /* Standard output as a log: head and tail. */
 static void
-show_output(const Run *run, Buffer *out)
+show_output(const Buffer *output, Buffer *out)
 {
 	Capture    *capture = xcalloc(1, sizeof(Capture));
 
-	capture_append(capture, run->process.output.data, run->process.output.len);
+	capture_append(capture, output->data, output->len);
 	if (capture->total > 0)
 	{
 		buffer_puts(out, "[standard output]\n");
@@ -270,135 +192,225 @@ show_output(const Run *run, Buffer *out)
 	free(capture);
 }
 
-/* Decides the outcome and where the result is; a failed command's log shows its output, too. */
-static void
-judge(Run *run)
+static RunEnd
+end_of(const Run *run, const Task *task)
 {
-	bool		from_file = run->result_file != NULL && read_result_file(run);
-	const Buffer *output = from_file ? &run->result_bytes : &run->process.output;
-	Buffer		shown = {0};
+	RunEnd		end = task_end(task);
+
+	end.deadline = run->config->deadline;
+	end.silence = run->settings->silence;
+	return end;
+}
+
+/* The outcome by how it ended and what stands in the logs. */
+static const char *
+judge_end(RunEnd *end, const Buffer *first, const Buffer *second, Buffer *message)
+{
 	Buffer		everything = {0};
-	RunEnd		end = {
-		.command = run->argv[0],
-		.wait_status = run->process.wait_status,
-		.stop = run->process.stop,
-		.stuck = run->process.stuck,
-		.deadline = run->config->deadline,
-		.silence = run->settings->silence,
-		.host_oom_seen = run->process.host_oom,
-		.output_len = output->len,
-		.output_limit = OUTPUT_LIMIT,
-	};
+	const char *outcome;
 
-	if (from_file && output->len > OUTPUT_LIMIT)
-		end.stop = PROCESS_OVERFLOW;
-
-	if (run->result_file == NULL)
-		show_output(run, &shown);
-	buffer_append(&everything, shown.data, shown.len);
-	buffer_append(&everything, run->log.data, run->log.len);
+	buffer_append(&everything, first->data, first->len);
+	buffer_append(&everything, second->data, second->len);
 	for (size_t i = 0; i < everything.len; i++)
 		if (everything.data[i] == '\0')
 			everything.data[i] = ' ';
-	end.log = everything.data;
-
-	run->outcome = outcome_of(&end, &run->message);
-	if (strcmp(run->outcome, "ok") != 0)
-		buffer_append(&run->log, shown.data, shown.len);
-	if (output->len > 0 && end.stop != PROCESS_OVERFLOW)
-	{
-		run->output = output->data;
-		run->output_len = output->len;
-	}
-	buffer_free(&shown);
+	end->log = buffer_text(&everything);
+	outcome = outcome_of(end, message);
 	buffer_free(&everything);
+	return outcome;
 }
 
-static void
-write_details(Run *run, uint64_t bytes_dropped)
+/* A command of the config's own: oneshot, and the client of served. */
+static const char *
+judge_command(Run *run, Result *result)
 {
-	Buffer	   *json = &run->details;
-	int			status = run->process.wait_status;
-	double		free_share;
+	const char *outcome;
+	RunEnd		end = end_of(run, &run->task);
+	Buffer		shown = {0};
+	bool		from_file = run->result_file != NULL && !run->resetting && read_result_file(run, &result->output);
+
+	if (!from_file && !run->resetting)
+		buffer_append(&result->output, run->task.process.output.data, run->task.process.output.len);
+	if (run->result_file == NULL)
+		show_output(&run->task.process.output, &shown);
+	if (from_file && result->output.len > OUTPUT_LIMIT)
+		end.stop = PROCESS_OVERFLOW;
+	end.output_len = result->output.len;
+	if (run->resetting)
+		buffer_puts(&result->message, "reset_command: ");
+	outcome = judge_end(&end, &shown, &result->log, &result->message);
+	/* a failed command's log shows its output, too */
+	if (strcmp(outcome, "ok") != 0)
+		buffer_append(&result->log, shown.data, shown.len);
+	result->has_output = result->output.len > 0 && end.stop != PROCESS_OVERFLOW;
+	buffer_free(&shown);
+	return outcome;
+}
+
+/* The server has ended in the middle of a run. */
+static const char *
+judge_server(Run *run, Result *result)
+{
+	RunEnd		end;
+
+	process_finish(&run->lane->main.process);
+	end = end_of(run, &run->lane->main);
+	if (end.stop == PROCESS_BY_ITSELF && WIFEXITED(end.wait_status) && WEXITSTATUS(end.wait_status) == 0)
+	{
+		buffer_puts(&result->message, "the server has ended with exit code 0 in the middle of a run");
+		return "crash";
+	}
+	buffer_puts(&result->message, "the server: ");
+	return judge_end(&end, &result->log, &(Buffer){0}, &result->message);
+}
+
+/* What the runner has answered, or how it ended without. */
+static const char *
+judge_answer(Run *run, Result *result)
+{
+	Lane	   *lane = run->lane;
+	bool		served_before = lane->answered++ > 0;
+	const char *outcome;
+	RunEnd		end;
+
+	process_set_deadline(&lane->main.process, 0);
+	if (run->answer_kind == LANE_RESULT)
+	{
+		result->has_output = true;
+		result->output = run->answer;
+		run->answer = (Buffer){0};
+		return "ok";
+	}
+	if (run->answer_kind == LANE_ERROR)
+	{
+		const char *space = strchrnul(run->answer.data, ' ');
+
+		buffer_puts(&result->message, *space ? space + 1 : "");
+		return lane_error_outcome(run->answer.data);
+	}
+	end = end_of(run, &lane->main);
+	outcome = judge_end(&end, &result->log, &(Buffer){0}, &result->message);
+	/* it had ended before it took the config: nobody's fault, and the next one will take it */
+	if (served_before && end.stop == PROCESS_BY_ITSELF && end.wait_status == 0)
+		outcome = "preempted";
+	return outcome;
+}
+
+/* ----------------------------------------------------------- what comes out */
+
+static void
+write_details(const Run *run, const Task *task, uint64_t bytes_dropped, Result *result)
+{
+	Buffer	   *json = &result->details;
+	int			status = task->process.wait_status;
+	bool		ended = task->started && task->process.exited;
+	double		free_share = environment_free_share(run->settings->machine, run->lane ? &run->lane->before : &run->before);
 
 	json_open(json, NULL, '{');
 	json_open(json, "argv", '[');
-	for (char **arg = run->argv; arg && *arg; arg++)
+	for (char **arg = task->argv; arg && *arg; arg++)
 		json_string(json, NULL, *arg);
 	json_close(json, ']');
-	if (run->started && WIFEXITED(status))
+	if (ended && WIFEXITED(status))
 		json_int(json, "exit_code", WEXITSTATUS(status));
 	else
 		json_null(json, "exit_code");
-	if (run->started && WIFSIGNALED(status))
+	if (ended && WIFSIGNALED(status))
 		json_int(json, "signal", WTERMSIG(status));
 	else
 		json_null(json, "signal");
-	json_string(json, "message", run->message.len > 0 ? run->message.data : NULL);
+	json_string(json, "message", result->message.len > 0 ? result->message.data : NULL);
 	json_number(json, "started_at", run->started_at, 6);
-	json_number(json, "ended_at", run->ended_at, 6);
+	json_number(json, "ended_at", run->started_at + result->seconds, 6);
 	json_int(json, "bytes_dropped", bytes_dropped);
-	free_share = run->started ? environment_free_share(run->settings->machine, &run->before) : -1;
 	if (free_share >= 0)
 		json_number(json, "gpu_free_share", free_share, 4);
-	environment_write(run->settings->machine, run->started ? &run->before : NULL, run->started ? &run->after : NULL,
-					  "environment", json);
+	environment_write(run->settings->machine, &run->before, &run->after, "environment", json);
 	json_close(json, '}');
 	log_mask(json);
 }
 
-void
-run_finish(Run *run)
+/* The log of the config's own command, then the server's below a heading, or the runner's. */
+static uint64_t
+render_logs(const Run *run, Buffer *log, size_t *own_len)
 {
+	uint64_t	dropped = 0;
+
+	if (run->task.started)
+		dropped += capture_render(&run->task.process.log, log);
+	*own_len = log->len;
+	if (run->lane == NULL)
+		return dropped;
+	if (run->config->protocol == PROTOCOL_SERVED && run->lane->main.process.log.total > 0)
+		buffer_puts(log, log->len > 0 && log->data[log->len - 1] != '\n' ? "\n[server]\n" : "[server]\n");
+	return dropped + capture_render(&run->lane->main.process.log, log);
+}
+
+void
+run_finish(Run *run, Result *result)
+{
+	Task	   *task = run->config->protocol == PROTOCOL_STREAM ? &run->lane->main : &run->task;
+	const char *outcome = run->outcome;
+	uint64_t	bytes_dropped;
+	size_t		own_len;
+
+	environment_look(run->settings->machine, run->config->gpus, &run->after);
+	if (run->task.started)
+		process_finish(&run->task.process);
+	result->config_id = xstrdup(run->config->config_id);
+	result->claim_id = run->config->claim_id ? xstrdup(run->config->claim_id) : NULL;
+	bytes_dropped = render_logs(run, &result->log, &own_len);
+	if (outcome != NULL)
+		buffer_puts(&result->message, buffer_text(&run->message));
+	else if (run->config->protocol == PROTOCOL_STREAM)
+		outcome = judge_answer(run, result);
+	else if (run->server_died)
+		outcome = judge_server(run, result);
+	else
+		outcome = judge_command(run, result);
+	/* of what went well the server's chatter is not kept */
+	if (run->config->protocol == PROTOCOL_SERVED && strcmp(outcome, "ok") == 0)
+		result->log.len = own_len;
+	result->outcome = xstrdup(outcome);
+
+	result->seconds = wall_clock() - run->started_at;
+	log_mask(&result->log);
+	log_mask(&result->message);
+	write_details(run, run->server_died ? &run->lane->main : task, bytes_dropped, result);
+
+	task_free(&run->task);
+	command_remove_directory(run->directory, run->settings);
+	free(run->result_file);
+	buffer_free(&run->answer);
+	buffer_free(&run->message);
+	*run = (Run){0};
+}
+
+void
+run_without_lane(const Config *config, const Lane *lane, const RunSettings *settings, Result *result)
+{
+	Run			run = {.config = config, .settings = settings, .started_at = wall_clock(), .before = lane->before};
 	uint64_t	bytes_dropped = 0;
 
-	if (run->started)
-	{
-		environment_look(run->settings->machine, run->config->gpus ? atoi(run->config->gpus) : 0, &run->after);
-		process_finish(&run->process);
-		bytes_dropped = capture_render(&run->process.log, &run->log);
-		judge(run);
-	}
-	run->ended_at = wall_clock();
-	log_mask(&run->log);
-	log_mask(&run->message);
-	write_details(run, bytes_dropped);
+	environment_look(settings->machine, config->gpus, &run.after);
+	result->config_id = xstrdup(config->config_id);
+	result->claim_id = config->claim_id ? xstrdup(config->claim_id) : NULL;
+	result->outcome = xstrdup(lane->outcome);
+	buffer_puts(&result->message, buffer_text(&lane->message));
+	if (lane->main.started)
+		bytes_dropped = capture_render(&lane->main.process.log, &result->log);
+	log_mask(&result->log);
+	log_mask(&result->message);
+	write_details(&run, &lane->main, bytes_dropped, result);
 }
 
 void
 run_log_tail(const Run *run, Buffer *out)
 {
-	if (!run->started)
+	const Task *task = run->config->protocol == PROTOCOL_STREAM ? &run->lane->main : &run->task;
+
+	if (!task->started)
 		return;
-	capture_recent(&run->process.log, LOG_TAIL, out);
+	capture_recent(&task->process.log, LOG_TAIL, out);
 	log_mask(out);
-}
-
-static int
-remove_entry(const char *path, const struct stat *info, int type, struct FTW *ftw)
-{
-	(void) info;
-	(void) ftw;
-	if (type == FTW_DP || type == FTW_D || type == FTW_DNR)
-		rmdir(path);
-	else
-		unlink(path);
-	return 0;
-}
-
-void
-run_free(Run *run)
-{
-	if (run->directory != NULL)
-		nftw(run->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-	if (run->started)
-		process_free(&run->process);
-	strings_free(run->argv);
-	free(run->directory);
-	free(run->result_file);
-	buffer_free(&run->message);
-	buffer_free(&run->result_bytes);
-	buffer_free(&run->log);
-	buffer_free(&run->details);
-	*run = (Run){0};
 }

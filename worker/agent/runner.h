@@ -4,57 +4,49 @@
 #ifndef AGENT_RUNNER_H
 #define AGENT_RUNNER_H
 
-#include "config.h"
-#include "environment.h"
-#include "process.h"
-
-/* What all runs of a worker share. */
-typedef struct RunSettings
-{
-	const Machine *machine;
-	const char *hardware;		/* {hardware} of a config for any hardware */
-	const char *work_dir;		/* runs get directories of their own below it */
-	char	  **pass_env;		/* names, beside the usual ones, that the command gets */
-	double		silence;		/* seconds that a command may print nothing; 0: any number */
-	char	   *own_directory;	/* of the worker's binary, last on the command's PATH; or NULL */
-} RunSettings;
+#include "lane.h"
+#include "result.h"
 
 typedef struct Run
 {
 	const Config *config;
 	const RunSettings *settings;
-	char	  **argv;
+	Lane	   *lane;			/* whose process serves it; NULL: none does */
 	char	   *directory;
 	char	   *result_file;
-	bool		started;		/* there is a process */
-	Process		process;
+	Task		task;			/* the command of its own, at first reset_command */
+	bool		resetting;
+	bool		server_died;
+	LaneLine	answer_kind;	/* of a runner */
+	Buffer		answer;
+	bool		preempted;		/* killed on our side: there is nothing to hand in */
 	double		started_at;		/* seconds since 1970 */
-	double		ended_at;
 	Look		before, after;	/* the machine, right before the start and after the end */
 
-	/* set by run_finish, or by run_start where nothing could be started */
+	/* set by run_start where nothing could be started */
 	const char *outcome;
 	Buffer		message;
-	Buffer		result_bytes;	/* contents of the result file */
-	const char *output;			/* the result; NULL: none */
-	size_t		output_len;
-	Buffer		log;
-	Buffer		details;		/* JSON */
 } Run;
 
 /*
- * Starts the config's command; run must be zero.  False where that is not
- * possible: the outcome is set, and run_finish need not wait for anything.
+ * Starts the config; run must be zero, and a lane that serves it ready where
+ * its protocol has one.  Whether or not it can be started: run_done, run_finish.
  */
-extern bool run_start(Run *run, const Config *config, const RunSettings *settings);
+extern void run_start(Run *run, const Config *config, Lane *lane, const RunSettings *settings);
 
-/* After process_done, or a run_start that was false: decides the outcome, reads the result. */
-extern void run_finish(Run *run);
+/* Goes on with what can be done now; true when the run has come to its end.  Call it after every event. */
+extern bool run_done(Run *run);
+
+/* Ends it now: run_done comes true, and there is nothing to hand in. */
+extern void run_kill(Run *run);
+
+/* After run_done: decides the outcome, fills result (which must be zero), frees everything else. */
+extern void run_finish(Run *run, Result *result);
+
+/* What is to be handed in for a config whose lane did not become ready. */
+extern void run_without_lane(const Config *config, const Lane *lane, const RunSettings *settings, Result *result);
 
 /* The last lines of the running command's log, for the heartbeat. */
 extern void run_log_tail(const Run *run, Buffer *out);
-
-/* Removes the run's directory and frees everything. */
-extern void run_free(Run *run);
 
 #endif							/* AGENT_RUNNER_H */

@@ -6,7 +6,8 @@
  * Values are inserted as they are and not looked into again.
  *
  * Lists arrive from the database as text with the ASCII separators: US (1F)
- * between entries, RS (1E) between a name and its value.
+ * between entries, RS (1E) between a name and its value; a value that is
+ * several arguments begins with GS (1D), and each of them ends with it.
  */
 #include "template.h"
 
@@ -15,6 +16,7 @@
 
 #define UNIT_SEPARATOR '\x1f'
 #define RECORD_SEPARATOR '\x1e'
+#define GROUP_SEPARATOR '\x1d'
 
 void
 pairs_add(Pairs *pairs, const char *name, const char *value)
@@ -31,7 +33,7 @@ pairs_add(Pairs *pairs, const char *name, const char *value)
 }
 
 void
-pairs_split(Pairs *pairs, const char *prefix, const char *text)
+pairs_split(Pairs *pairs, const char *text)
 {
 	int			count;
 	char	  **entries = strings_split(text, &count);
@@ -39,14 +41,10 @@ pairs_split(Pairs *pairs, const char *prefix, const char *text)
 	for (int i = 0; i < count; i++)
 	{
 		char	   *value = strchr(entries[i], RECORD_SEPARATOR);
-		char	   *name;
 
-		if (value == NULL)
-			continue;
-		*value++ = '\0';
-		name = xprintf("%s%s", prefix, entries[i]);
-		pairs_add(pairs, name, value);
-		free(name);
+		if (value != NULL)
+			*value++ = '\0';
+		pairs_add(pairs, entries[i], value);
 	}
 	strings_free(entries);
 }
@@ -100,13 +98,20 @@ strings_free(char **strings)
 	free(strings);
 }
 
+/* Families of placeholders of which any member may be asked for. */
+static bool
+has_family(const char *name)
+{
+	return strncmp(name, "params.", 7) == 0 || strncmp(name, "arguments.", 10) == 0;
+}
+
 /* Why {name} cannot be filled. */
 static void
 explain_missing(const char *name, const Pairs *values, Buffer *error)
 {
 	const char *separator = "";
 
-	if (pairs_find(values, name) != NULL || strncmp(name, "params.", 7) == 0)
+	if (pairs_find(values, name) != NULL || has_family(name))
 	{
 		buffer_printf(error,
 					  "placeholder {%s} has no value in this config; write {%s:DEFAULT} in the framework's command to "
@@ -117,7 +122,7 @@ explain_missing(const char *name, const Pairs *values, Buffer *error)
 	buffer_printf(error, "unknown placeholder {%s} in the framework's command; known are ", name);
 	for (int i = 0; i < values->count; i++)
 	{
-		if (strncmp(values->items[i].name, "params.", 7) == 0)
+		if (has_family(values->items[i].name))
 			continue;
 		buffer_printf(error, "%s%s", separator, values->items[i].name);
 		separator = ", ";
@@ -165,7 +170,7 @@ template_fill(const char *pattern, const Pairs *values, Buffer *out, Buffer *err
 		pair = pairs_find(values, name);
 		if (pair != NULL && pair->value != NULL)
 			buffer_puts(out, pair->value);
-		else if (fallback != NULL && (pair != NULL || strncmp(name, "params.", 7) == 0))
+		else if (fallback != NULL && (pair != NULL || has_family(name)))
 			buffer_puts(out, fallback);
 		else
 		{
@@ -179,26 +184,52 @@ template_fill(const char *pattern, const Pairs *values, Buffer *out, Buffer *err
 	return true;
 }
 
+/* The list that an element stands for, or NULL where it is an ordinary one. */
+static const char *
+find_list(const char *element, const Pairs *values)
+{
+	size_t		len = strlen(element);
+	const Pair *pair;
+	char	   *name;
+
+	if (len < 3 || element[0] != '{' || strcspn(element + 1, "{}:") != len - 2 || element[len - 1] != '}')
+		return NULL;
+	name = xprintf("%.*s", (int) len - 2, element + 1);
+	pair = pairs_find(values, name);
+	free(name);
+	return pair && pair->value && pair->value[0] == GROUP_SEPARATOR ? pair->value + 1 : NULL;
+}
+
 char **
 template_fill_command(char **command, const Pairs *values, Buffer *error)
 {
 	char	  **filled;
-	int			n = 0;
+	int			size = 1, n = 0;
 
-	while (command[n] != NULL)
-		n++;
-	filled = xcalloc(n + 1, sizeof(char *));
-	for (int i = 0; i < n; i++)
+	for (char **element = command; *element; element++)
 	{
-		Buffer		element = {0};
+		const char *list = find_list(*element, values);
 
-		if (!template_fill(command[i], values, &element, error))
+		for (size++; list && *list; list++)
+			size += *list == GROUP_SEPARATOR;
+	}
+	filled = xcalloc(size, sizeof(char *));
+	for (char **element = command; *element; element++)
+	{
+		const char *list = find_list(*element, values);
+		Buffer		out = {0};
+
+		for (; list && *list; list = strchr(list, GROUP_SEPARATOR) + 1)
+			filled[n++] = xprintf("%.*s", (int) (strchr(list, GROUP_SEPARATOR) - list), list);
+		if (list)
+			continue;
+		if (!template_fill(*element, values, &out, error))
 		{
-			buffer_free(&element);
+			buffer_free(&out);
 			strings_free(filled);
 			return NULL;
 		}
-		filled[i] = element.data;
+		filled[n++] = out.data;
 	}
 	return filled;
 }

@@ -21,8 +21,8 @@ typedef struct Pairs
 } Pairs;
 
 extern void pairs_add(Pairs *pairs, const char *name, const char *value);
-/* Adds "name RS value US name RS value ...", names with a prefix; text may be NULL. */
-extern void pairs_split(Pairs *pairs, const char *prefix, const char *text);
+/* Adds "name RS value US name RS value ..."; a name without RS has no value; text may be NULL. */
+extern void pairs_split(Pairs *pairs, const char *text);
 extern const Pair *pairs_find(const Pairs *pairs, const char *name);
 extern void pairs_free(Pairs *pairs);
 
@@ -37,7 +37,11 @@ extern void strings_free(char **strings);
  */
 extern bool template_fill(const char *pattern, const Pairs *values, Buffer *out, Buffer *error);
 
-/* Fills each element of a command; NULL and the reason where one cannot be filled. */
+/*
+ * Fills each element of a command; NULL and the reason where one cannot be
+ * filled.  An element that is nothing but a placeholder whose value is a list
+ * (GS, then elements that end with GS) becomes as many elements as that has.
+ */
 extern char **template_fill_command(char **command, const Pairs *values, Buffer *error);
 
 /* Whether an element of the command has the placeholder, with or without default. */

@@ -6,7 +6,10 @@
  * whatever the worker waits for.  Rules:
  *
  *   a config is run only under a claim that start() has confirmed
- *   a result is never dropped: it is handed in until the database has answered
+ *   the machine does not wait for the database: while a config runs, the
+ *   result before it is handed in and, near its end, the next batch is claimed
+ *   a result is never dropped: it is in the spool from its run's end until the
+ *   database has answered
  *   a run whose claim is gone is killed and not handed in; what had ended
  *   before that was known is, and is kept as unaccepted
  *   what the worker holds without knowing (an answer that was lost on the
@@ -25,6 +28,7 @@
 #include "log.h"
 #include "presence.h"
 #include "progress.h"
+#include "spool.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -40,6 +44,8 @@
 #define HAND_BACK_SECONDS 2.0	/* for the last words after the grace */
 #define SICK_PAUSE 30.0			/* between two looks at a sick machine */
 #define PRESENCE_SECONDS 2.0	/* that the first claim waits for presence */
+#define LANE_IDLE 60.0			/* that a lane's process is kept while there is no work */
+#define PREFETCH_AT 0.9			/* of the time that the run before took: then the next batch is claimed */
 
 static WorkerSetup setup;
 static char id[40];
@@ -48,10 +54,16 @@ static double heartbeat_interval;
 static double next_heartbeat;
 static bool holds_unknown;		/* claims that we do not know may be ours */
 
-static Batch batch;
+static Batch batch;				/* what is run, from position on */
+static int	position;
+static Batch next_batch;		/* claimed ahead */
+static Lane lane;
 static Run	run;
-static bool busy;				/* a config is started and not yet handed in */
-static bool running;			/* and run has a process */
+static bool running;
+static bool prefetched;			/* or tried to, while this run lasts */
+static double run_began;
+static double last_seconds;		/* that the last run took */
+static Result finished;			/* the last run's, not handed in yet; config_id NULL: none */
 
 static Buffer sick;				/* why the machine is not fit for work; empty while it is */
 
@@ -71,13 +83,14 @@ grace_over(void *context)
 {
 	(void) context;
 	if (running)
-		process_kill(&run.process);
+		run_kill(&run);
+	lane_kill(&lane);
 }
 
 void
 worker_on_stop(int count)
 {
-	double		grace = count == 1 && busy ? setup.options->grace : 0;
+	double		grace = count == 1 && running ? setup.options->grace : 0;
 
 	if (grace > 0)
 		log_message(LOG_INFO, "stop", "stopping; what is under way has %g s to end", grace);
@@ -199,27 +212,28 @@ choose_session(void)
 		snprintf(session, sizeof(session), "%d-%ld", (int) getpid(), (long) time(NULL));
 }
 
-int
-worker_register(const WorkerSetup *new_setup)
-{
-	Buffer	   *event;
-	int			code;
-
-	setup = *new_setup;
-	choose_session();
-	code = register_again();
-	if (code != 0)
-		return code;
-	event = log_begin(LOG_INFO, "registered", NULL);
-	json_string(event, "worker", setup.name);
-	json_string(event, "worker_id", id);
-	json_string(event, "hardware", setup.hardware);
-	json_string(event, "database", database_address());
-	log_end();
-	return 0;
-}
-
 /* -------------------------------------------------------------- heartbeat */
+
+static void
+obey_verdict(Batch *of, const char *config_id, const char *claim_id, const char *verdict)
+{
+	for (int i = 0; i < of->count; i++)
+	{
+		Config	   *config = &of->configs[i];
+		Buffer	   *event;
+
+		if (strcmp(config->config_id, config_id) != 0 ||
+			(*claim_id != '\0' && strcmp(config->claim_id, claim_id) != 0) || config->dropped)
+			continue;
+		config->dropped = true;
+		if (running && run.config == config)
+			run_kill(&run);
+		event = log_begin(LOG_INFO, "dropped", NULL);
+		json_string(event, "config_id", config_id);
+		json_string(event, "verdict", verdict);
+		log_end();
+	}
+}
 
 /*
  * The claims that the database has ended: do not begin them, kill what runs.
@@ -227,29 +241,15 @@ worker_register(const WorkerSetup *new_setup)
  * with another claim is about an earlier one that we may have had.
  */
 static void
-obey_verdicts(PGresult *result)
+obey_verdicts(const PGresult *result)
 {
 	for (int i = 0; i < PQntuples(result); i++)
 	{
 		const char *config_id = PQgetvalue(result, i, 0);
 		const char *claim_id = PQgetvalue(result, i, 1);
-		Buffer	   *event;
 
-		for (int j = 0; j < batch.count; j++)
-		{
-			Config	   *config = &batch.configs[j];
-
-			if (strcmp(config->config_id, config_id) != 0 ||
-				(*claim_id != '\0' && strcmp(config->claim_id, claim_id) != 0) || config->dropped)
-				continue;
-			config->dropped = true;
-			if (running && run.config == config)
-				process_kill(&run.process);
-			event = log_begin(LOG_INFO, "dropped", NULL);
-			json_string(event, "config_id", config_id);
-			json_string(event, "verdict", PQgetvalue(result, i, 2));
-			log_end();
-		}
+		obey_verdict(&batch, config_id, claim_id, PQgetvalue(result, i, 2));
+		obey_verdict(&next_batch, config_id, claim_id, PQgetvalue(result, i, 2));
 	}
 }
 
@@ -289,116 +289,277 @@ wait_step(double until)
 		events_wait(fmin(until, fmin(next_heartbeat, progress_due())));
 }
 
-/* ---------------------------------------------------------------- running */
+/* -------------------------------------------------------------- handing in */
 
 static void
-log_end_of_run(const Receipt *receipt)
+log_end_of_run(const Result *result, const Receipt *receipt)
 {
 	Buffer	   *event = log_begin(LOG_INFO, "run_end", NULL);
 
-	json_string(event, "config_id", run.config->config_id);
-	json_string(event, "outcome", run.outcome);
-	json_number(event, "seconds", run.ended_at - run.started_at, 3);
+	json_string(event, "config_id", result->config_id);
+	json_string(event, "outcome", result->outcome);
+	json_number(event, "seconds", result->seconds, 3);
 	json_bool(event, "accepted", receipt->accepted);
 	json_string(event, "status", receipt->status);
-	if (run.message.len > 0)
-		json_string(event, "reason", run.message.data);
+	if (result->message.len > 0)
+		json_string(event, "reason", result->message.data);
 	log_end();
 }
 
 /* The database does not take the result as it is: hand in that, at least. */
 static DatabaseStatus
-hand_in_refusal(Receipt *receipt)
+hand_in_refusal(const Result *result, Receipt *receipt)
 {
 	Buffer		details = {0};
 	DatabaseStatus status;
 	char	   *message = xprintf("the database refused the result: %s", database_message());
 
-	log_message(LOG_ERROR, "hand_in_refused", "config %s: %s", run.config->config_id, message);
+	log_message(LOG_ERROR, "hand_in_refused", "config %s: %s", result->config_id, message);
 	json_open(&details, NULL, '{');
 	json_string(&details, "message", message);
 	json_close(&details, '}');
-	status = call_hand_in(run.config, "bad_output", NULL, 0, run.log.data, run.log.len, details.data, receipt);
+	status = call_hand_in(result->config_id, result->claim_id, "bad_output", NULL, &result->log, details.data, receipt);
 	buffer_free(&details);
 	free(message);
 	return status;
 }
 
+/* Hands in a result that is in the spool. */
 static void
-hand_in(void)
+hand_in(const Result *result)
 {
 	Receipt		receipt;
-	DatabaseStatus status = call_hand_in(run.config, run.outcome, run.output, run.output_len, run.log.data, run.log.len,
-										 run.details.data, &receipt);
+	DatabaseStatus status;
 
+	spool_flush(result);
+	status = call_hand_in(result->config_id, result->claim_id, result->outcome,
+						  result->has_output ? &result->output : NULL, &result->log, result->details.data, &receipt);
 	if (status == DATABASE_REFUSED)
-		status = hand_in_refusal(&receipt);
+		status = hand_in_refusal(result, &receipt);
 	if (status != DATABASE_OK)
 	{
 		holds_unknown = true;
-		log_message(LOG_ERROR, "hand_in_failed", "config %s: its result could not be handed in: %s",
-					run.config->config_id, database_message());
+		log_message(LOG_ERROR, "hand_in_failed", "config %s: its result could not be handed in, it stays in the spool: %s",
+					result->config_id, database_message());
 		return;
 	}
+	spool_remove(result);
 	progress_count(&receipt);
-	log_end_of_run(&receipt);
+	log_end_of_run(result, &receipt);
 }
 
-/* Runs one config to its end and hands in what came out. */
+static void
+hand_in_finished(void)
+{
+	if (finished.config_id == NULL)
+		return;
+	hand_in(&finished);
+	result_free(&finished);
+	FAULT_POINT("after_hand_in");
+}
+
+/* Before this worker says that it is there: what was claimed by the process before it may still be current. */
+static int
+hand_in_spool(void)
+{
+	Buffer		identity = {0};
+	Result		left = {0};
+	DatabaseStatus status = call_identity(&identity);
+
+	if (status == DATABASE_OK)
+		spool_open(setup.options->spool, buffer_text(&identity));
+	buffer_free(&identity);
+	if (status != DATABASE_OK)
+		return failure(status, "could not identify the database");
+	while (spool_next(&left))
+	{
+		log_message(LOG_INFO, "spool", "handing in what an earlier process has left: config %s", left.config_id);
+		hand_in(&left);
+		result_free(&left);
+	}
+	holds_unknown = false;
+	return 0;
+}
+
+int
+worker_register(const WorkerSetup *new_setup)
+{
+	Buffer	   *event;
+	int			code;
+
+	setup = *new_setup;
+	choose_session();
+	code = setup.options->register_only ? 0 : hand_in_spool();
+	if (code == 0)
+		code = register_again();
+	if (code != 0)
+		return code;
+	event = log_begin(LOG_INFO, "registered", NULL);
+	json_string(event, "worker", setup.name);
+	json_string(event, "worker_id", id);
+	json_string(event, "hardware", setup.hardware);
+	json_string(event, "database", database_address());
+	log_end();
+	return 0;
+}
+
+/* ---------------------------------------------------------------- the lane */
+
+static void
+close_lane(void)
+{
+	if (stopping())
+		lane_kill(&lane);
+	lane_close(&lane);
+	for (lane_step(&lane); lane.state != LANE_CLOSED; lane_step(&lane))
+		wait_step(EVENTS_NEVER);
+}
+
+static DatabaseStatus
+start(const Config *config)
+{
+	DatabaseStatus status = call_start(config);
+
+	if (status != DATABASE_OK && strcmp(database_sqlstate(), "BO001") != 0)
+	{
+		holds_unknown = true;
+		log_message(LOG_ERROR, "start_refused", "config %s could not be started: %s", config->config_id,
+					database_message());
+	}
+	return status;
+}
+
+/*
+ * The lane's process did not become ready: that is the config's outcome.  What
+ * waits in the batch is of the same lane: it goes back, so that the database
+ * decides what becomes of it.
+ */
+static void
+hand_in_failed_lane(Config *config)
+{
+	run_without_lane(config, &lane, &setup.run_settings, &finished);
+	close_lane();
+	if (stopping() || config->dropped || start(config) != DATABASE_OK)
+	{
+		result_free(&finished);
+		return;
+	}
+	spool_write(&finished);
+	if (call_release_waiting(id) != DATABASE_OK)
+		holds_unknown = true;
+	position = batch.count;
+	batch_free(&next_batch);
+	hand_in_finished();
+}
+
+/* Whether the lane's process can take the config, where its protocol has one. */
+static bool
+bring_up(Config *config)
+{
+	if (config->protocol != PROTOCOL_ONESHOT && lane_serves(&lane, config))
+		return true;
+	if (lane.state != LANE_CLOSED || config->protocol != PROTOCOL_ONESHOT)
+		hand_in_finished();		/* what follows may take minutes */
+	close_lane();
+	if (config->protocol == PROTOCOL_ONESHOT || stopping() || config->dropped)
+		return !stopping() && !config->dropped;
+
+	lane_open(&lane, config, &setup.run_settings);
+	progress_changed();
+	for (lane_step(&lane); lane.state == LANE_STARTING && !stopping() && !config->dropped; lane_step(&lane))
+		wait_step(lane_due(&lane));
+	if (lane.state == LANE_READY)
+		return true;
+	if (lane.state == LANE_FAILED)
+		hand_in_failed_lane(config);
+	else
+		close_lane();
+	return false;
+}
+
+/* ---------------------------------------------------------------- running */
+
+static DatabaseStatus
+claim_batch(Batch *into)
+{
+	const Options *options = setup.options;
+
+	return call_claim(options->batch_size, options->priority_threshold, id, options->model, into);
+}
+
+/* When the next batch is to be claimed, while the last config of this one runs. */
+static double
+prefetch_time(void)
+{
+	if (position < batch.count || next_batch.count > 0 || prefetched || holds_unknown || stopping())
+		return EVENTS_NEVER;
+	return run_began + PREFETCH_AT * last_seconds;
+}
+
+static void
+prefetch(void)
+{
+	Buffer		why = {0};
+	bool		well = hardware_is_well(setup.machine, false, &why);
+
+	prefetched = true;
+	buffer_free(&why);
+	if (!well)
+		return;
+	if (claim_batch(&next_batch) != DATABASE_OK)
+		batch_free(&next_batch);
+	else if (database_interrupted())
+		holds_unknown = true;
+}
+
+/* Runs one config to its end; its result is finished, and in the spool. */
 static void
 run_config(Config *config)
 {
 	Buffer	   *event;
-	DatabaseStatus status;
+	bool		preempted;
 
-	FAULT_POINT("before_start");
-	status = call_start(config);
-	if (status != DATABASE_OK)
-	{
-		if (strcmp(database_sqlstate(), "BO001") != 0)
-		{
-			holds_unknown = true;
-			log_message(LOG_ERROR, "start_refused", "config %s could not be started: %s", config->config_id,
-						database_message());
-		}
+	if (!bring_up(config))
 		return;
-	}
+	FAULT_POINT("before_start");
+	if (start(config) != DATABASE_OK)
+		return;
 	FAULT_POINT("after_start");
 	if (stopping())
 		return;
+
+	run_start(&run, config, &lane, &setup.run_settings);
+	running = true;
+	prefetched = false;
+	run_began = events_now();
+	progress_changed();
 	event = log_begin(LOG_INFO, "run_start", NULL);
 	json_string(event, "config_id", config->config_id);
 	json_string(event, "framework", config->framework);
 	log_end();
-
-	busy = true;
-	running = run_start(&run, config, &setup.run_settings);
-	progress_changed();
 	FAULT_POINT("during_run");
-	while (running && !process_done(&run.process))
-		wait_step(EVENTS_NEVER);
-	run_finish(&run);
+	hand_in_finished();
+	while (!run_done(&run))
+		if (events_now() >= prefetch_time())
+			prefetch();
+		else
+			wait_step(prefetch_time());
 	running = false;
+	last_seconds = events_now() - run_began;
+	preempted = run.preempted;
+	run_finish(&run, &finished);
 	FAULT_POINT("after_run");
 
 	/* a run that was cut short by the stop is released at the end, with all else */
-	if (run.process.stop != PROCESS_KILLED)
-		hand_in();
-	FAULT_POINT("after_hand_in");
-	run_free(&run);
-	busy = false;
-}
-
-static void
-run_batch(void)
-{
-	for (int i = 0; i < batch.count && !stopping(); i++)
+	if (preempted)
 	{
-		if (events_now() >= next_heartbeat)
-			heartbeat();
-		if (!batch.configs[i].dropped && !stopping())
-			run_config(&batch.configs[i]);
+		result_free(&finished);
+		return;
 	}
+	spool_write(&finished);
+	/* what went wrong may change what comes next: configs are pruned, this worker is quarantined */
+	if (strcmp(finished.outcome, "ok") != 0)
+		hand_in_finished();
 }
 
 /* --------------------------------------------------------------- the loop */
@@ -415,11 +576,10 @@ release_all(const char *outcome)
 					"could not hand back what this worker holds; its lease will run out: %s", database_message());
 }
 
-/* Claims a batch; 0, or the exit code. */
+/* Claims a batch while nothing runs; 0, or the exit code. */
 static int
 claim(void)
 {
-	const Options *options = setup.options;
 	bool		registered_again = false;
 
 	for (;;)
@@ -427,7 +587,7 @@ claim(void)
 		DatabaseStatus status;
 
 		FAULT_POINT("before_claim");
-		status = call_claim(options->batch_size, options->priority_threshold, id, options->model, &batch);
+		status = claim_batch(&batch);
 		FAULT_POINT("after_claim");
 		if (status == DATABASE_OK && !database_interrupted())
 			return 0;
@@ -460,7 +620,7 @@ static bool
 is_well(void)
 {
 	Buffer		why = {0};
-	bool		well = hardware_is_well(setup.machine, true, &why);
+	bool		well = hardware_is_well(setup.machine, lane.state == LANE_CLOSED, &why);
 	bool		changed = strcmp(buffer_text(&why), buffer_text(&sick)) != 0;
 
 	buffer_free(&sick);
@@ -472,6 +632,42 @@ is_well(void)
 	if (changed)
 		register_again();
 	return well;
+}
+
+/* Claims, unless the machine is sick; then it waits. */
+static int
+claim_if_well(void)
+{
+	double		until = events_now() + SICK_PAUSE;
+
+	if (is_well())
+		return claim();
+	if (setup.options->until_settled)
+		return EXIT_TEMPORARY;
+	while (events_now() < until && !stopping())
+		wait_step(until);
+	return 0;
+}
+
+/* The next config to run, NULL where there is none now; *code is the exit code where claiming failed. */
+static Config *
+next_config(int *code)
+{
+	if (position == batch.count)
+	{
+		batch_free(&batch);
+		position = 0;
+		batch = next_batch;
+		next_batch = (Batch){0};
+	}
+	if (batch.count == 0)
+	{
+		hand_in_finished();
+		if (holds_unknown)
+			release_all("preempted");
+		*code = claim_if_well();
+	}
+	return position < batch.count ? &batch.configs[position++] : NULL;
 }
 
 /* Whether --until-settled has come to its end; *code is the exit code where asking failed. */
@@ -506,6 +702,7 @@ work(void)
 {
 	double		pause = IDLE_PAUSE_FIRST;
 	double		until = events_now() + PRESENCE_SECONDS;
+	double		idle_since = 0;
 	int			code = 0;
 
 	/* nothing is claimed that presence does not cover yet, unless it is long in coming */
@@ -513,31 +710,26 @@ work(void)
 		wait_step(until);
 	while (!stopping())
 	{
-		if (holds_unknown)
-			release_all("preempted");
-		if (!is_well())
-		{
-			if (setup.options->until_settled)
-				return EXIT_TEMPORARY;
-			until = events_now() + SICK_PAUSE;
-			while (events_now() < until && !stopping())
-				wait_step(until);
-			continue;
-		}
-		if ((code = claim()) != 0)
+		Config	   *config = next_config(&code);
+
+		if (code != 0)
 			return code;
-		if (batch.count > 0)
+		if (config != NULL)
 		{
-			run_batch();
-			batch_free(&batch);
+			if (events_now() >= next_heartbeat)
+				heartbeat();
+			if (!config->dropped && !stopping())
+				run_config(config);
 			pause = IDLE_PAUSE_FIRST;
+			idle_since = events_now();
 			continue;
 		}
-		batch_free(&batch);
 		if (!stopping() && pause == IDLE_PAUSE_FIRST)
 			log_idle();
 		if (stopping() || settled(&code) || code != 0)
 			return code;
+		if (lane.state != LANE_CLOSED && events_now() > idle_since + LANE_IDLE)
+			close_lane();
 
 		progress_changed();
 		until = events_now() + pause * (0.5 + 0.5 * drand48());
@@ -555,11 +747,15 @@ worker_work(void)
 
 	progress_begin(setup.name, setup.hardware);
 	code = work();
+	hand_in_finished();
+	close_lane();
 	release_all("preempted");
 	presence_stop();
 	events_clear_timer(&grace_timer);
 	batch_free(&batch);
 	buffer_free(&sick);
+	batch_free(&next_batch);
+	spool_close();
 	progress_show(NULL, "ended");
 	return stopping() ? EXIT_SIGNALLED + events_stop_signal() : code;
 }

@@ -26,7 +26,7 @@ fault_point(const char *name)
 void
 fault_sent(const char *sql)
 {
-	if (strstr(sql, "benchorch.claim_batch(") != NULL)
+	if (strstr(sql, "benchorch.claim_runs(") != NULL)
 		fault_point("after_claim_sent");
 	else if (strstr(sql, "benchorch.start(") != NULL)
 		fault_point("after_start_sent");

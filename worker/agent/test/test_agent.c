@@ -60,6 +60,8 @@ test_template(void)
 		{"{tricky}", "{model} $(x) 'y'", NULL},
 		{"{workload}", NULL, "{workload} has no value"},
 		{"{params.pp}", NULL, "{params.pp} has no value"},
+		{"{dataset:none}", "none", NULL},
+		{"{dataset}", NULL, "{dataset} has no value"},
 		{"{nope}", NULL, "unknown placeholder {nope}"},
 		{"{nope:1}", NULL, "unknown placeholder {nope}"},
 		{"{}", NULL, "unknown placeholder {}"},
@@ -72,11 +74,11 @@ test_template(void)
 	pairs_add(&values, "batch_size", "4");
 	pairs_add(&values, "workload", NULL);
 	pairs_add(&values, "tricky", "{model} $(x) 'y'");
-	pairs_split(&values, "params.",
-				"tp\x1e"
-				"2\x1f"
-				"note\x1e"
-				"a=b");
+	pairs_split(&values, "params.tp\x1e"
+						 "2\x1f"
+						 "params.note\x1e"
+						 "a=b\x1f"
+						 "dataset");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 	{
 		Buffer		out = {0}, error = {0};

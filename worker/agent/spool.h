@@ -1,0 +1,29 @@
+/*
+ * Results on disk, from their run's end until the database has taken them.
+ */
+#ifndef AGENT_SPOOL_H
+#define AGENT_SPOOL_H
+
+#include "result.h"
+
+/*
+ * Opens the spool of one database, identity, below a directory that is made
+ * where it is missing.  False, having told why, where that is not possible:
+ * then the calls below do nothing.
+ */
+extern bool spool_open(const char *directory, const char *identity);
+/* Removes what is empty. */
+extern void spool_close(void);
+
+/* Writes a result; it survives this process from now on, and the machine's end once it is flushed. */
+extern void spool_write(const Result *result);
+extern void spool_flush(const Result *result);
+extern void spool_remove(const Result *result);
+
+/*
+ * Reads what earlier processes have left, one result each call; false when
+ * there is none any more.  What is damaged is set aside and told.
+ */
+extern bool spool_next(Result *result);
+
+#endif							/* AGENT_SPOOL_H */
