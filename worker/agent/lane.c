@@ -25,8 +25,8 @@
 #define CHECK_SECONDS 10.0		/* that one of them may take */
 #define RUNNER_PATIENCE 10.0	/* that a runner has to end after its input has */
 
-static const char *const error_outcomes[] = {"gpu_oom", "host_oom",	  "unsupported", "bad_config", "timeout",
-											 "crash",	"bad_output", "gpu_fault",	 "node_fault"};
+static const char *const error_outcomes[] = {"gpu_oom", "host_oom", "unsupported", "bad_config", "timeout",
+											 "crash", "bad_output", "gpu_fault", "node_fault"};
 
 /* ---------------------------------------------------------------- identity */
 
