@@ -57,6 +57,7 @@ sub work
 	my ($framework, @options) = @_;
 	my ($out, $err);
 	$log = "$PostgreSQL::Test::Utils::log_path/$framework.json";
+	unlink $log;
 	IPC::Run::run([ $worker, '--db', $node->connstr('postgres'), '--hardware', 'box', '--name', $framework, '--framework', $framework,
 		'--work-dir', $work_dir, '--log', $log, '--until-settled', @options ], '<', \undef, '>', \$out, '2>', \$err,
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
