@@ -125,6 +125,7 @@ SELECT benchorch.release(:'two');
 SELECT count(*) AS paid FROM benchorch.benchmark_configs c JOIN before b USING (id) WHERE c.retry_count <> b.retry_count OR c.status <> 'pending';
 SELECT outcome, blamed, count(*) FROM benchorch.attempts WHERE outcome = 'preempted' GROUP BY 1, 2;
 SELECT count(*) > 0 AS claimed FROM pg_temp.take('two', 3);
+SELECT benchorch.start(id, claim_id) FROM benchorch.benchmark_configs WHERE status = 'running' ORDER BY id LIMIT 1;
 SELECT benchorch.release(:'two', 'node_fault') > 0 AS released;
 SELECT count(*) AS paid FROM benchorch.benchmark_configs c JOIN before b USING (id) WHERE c.retry_count <> b.retry_count OR c.status <> 'pending';
 SELECT * FROM benchorch.check_invariants();

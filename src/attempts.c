@@ -256,7 +256,7 @@ free_gpu_share(Datum details)
 }
 
 bool
-benchorch_end_attempt(int64 config_id, int64 claim_id, Outcome outcome,
+benchorch_end_attempt(int64 config_id, int64 claim_id, Outcome outcome, bool released,
 					  const char *message, Datum log, Datum details, ConfigStatus *status)
 {
 	double		free_share = outcome == OUTCOME_GPU_OOM ? free_gpu_share(details) : -1;
@@ -343,7 +343,7 @@ benchorch_end_attempt(int64 config_id, int64 claim_id, Outcome outcome,
 	{
 		bool		avoid = policy->elsewhere && has_worker;
 
-		benchorch_put_back(&config, policy->counted, message, delay, avoid ? &worker : NULL);
+		benchorch_put_back(&config, policy->counted && !released, message, delay, avoid ? &worker : NULL);
 	}
 	if (has_worker && (outcome == OUTCOME_NODE_FAULT || outcome == OUTCOME_GPU_FAULT))
 		blame_worker(&worker, outcome, framework_id, message);

@@ -170,9 +170,10 @@ extern void benchorch_put_back(const Config *config, bool counted, const char *m
  * the outcome (pending again, now or later, or failed) and writes the attempt
  * row.  Where the claim is no longer current it changes nothing and returns
  * false.  message, log and details may be NULL (0); the members of details
- * that are known (argv, exit_code, signal) become columns.
+ * that are known (argv, exit_code, signal) become columns.  released: the
+ * worker has handed it back, whatever for, and that costs no retry.
  */
-extern bool benchorch_end_attempt(int64 config_id, int64 claim_id, Outcome outcome,
+extern bool benchorch_end_attempt(int64 config_id, int64 claim_id, Outcome outcome, bool released,
 								  const char *message, Datum log, Datum details, ConfigStatus *status);
 
 /*

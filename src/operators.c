@@ -72,11 +72,14 @@ benchorch_cancel(PG_FUNCTION_ARGS)
 	ids = returned_ids(n);
 	for (uint64 i = 0; i < n; i++)
 	{
-		int			sqlstate;
+		Config		config;
 
-		/* one that has settled meanwhile is refused, and stays as it is */
-		benchorch_change_status(ids[i], CONFIG_CANCELLED, "cancelled", 0, OUTCOME_NONE, &sqlstate);
-		cancelled += sqlstate == 0;
+		/* one that has settled meanwhile stays as it is */
+		if (benchorch_lock_config(ids[i], &config) && benchorch_may_follow(config.status, CONFIG_CANCELLED))
+		{
+			benchorch_settle(&config, CONFIG_CANCELLED, "cancelled", 0);
+			cancelled++;
+		}
 		CHECK_FOR_INTERRUPTS();
 	}
 	SPI_finish();

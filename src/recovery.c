@@ -256,8 +256,8 @@ take_back(const Held *held, Outcome outcome, bool waits)
 	run_started = DatumGetBool(benchorch_column(0, 2, &isnull));
 	knows = DatumGetBool(benchorch_column(0, 3, &isnull)) && !isnull;
 	if (run_started || !knows)
-		return benchorch_end_attempt(held->config_id, held->claim_id, outcome, held->message, (Datum) 0, (Datum) 0,
-									 &status);
+		return benchorch_end_attempt(held->config_id, held->claim_id, outcome, outcome != OUTCOME_LOST, held->message,
+									 (Datum) 0, (Datum) 0, &status);
 	benchorch_put_back(&config, outcome == OUTCOME_LOST, held->message, 0, NULL);
 	return true;
 }

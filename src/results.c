@@ -337,7 +337,7 @@ end_attempt(HandIn *item)
 {
 	Outcome		outcome = item->outcome == OUTCOME_OK ? OUTCOME_BAD_OUTPUT : item->outcome;
 
-	if (benchorch_end_attempt(item->config_id, item->claim_id, outcome, failure_message(item), failure_log(item),
+	if (benchorch_end_attempt(item->config_id, item->claim_id, outcome, false, failure_message(item), failure_log(item),
 							  item->details, &item->status) ||
 		benchorch_ended_attempt(item->config_id, item->claim_id, &item->status))
 	{

@@ -63,13 +63,13 @@ benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, i
 		case CONFIG_FAILED:
 			if (outcome == OUTCOME_NONE)
 				outcome = benchorch_outcome_from_message(message);
-			benchorch_end_attempt(config_id, config.claim_id, outcome, message, (Datum) 0, (Datum) 0, &status);
+			benchorch_end_attempt(config_id, config.claim_id, outcome, false, message, (Datum) 0, (Datum) 0, &status);
 			break;
 		case CONFIG_PENDING:
 			if (outcome == OUTCOME_NONE)
 				benchorch_put_back(&config, true, message, 0, NULL);
 			else
-				benchorch_end_attempt(config_id, config.claim_id, outcome, message, (Datum) 0, (Datum) 0, &status);
+				benchorch_end_attempt(config_id, config.claim_id, outcome, false, message, (Datum) 0, (Datum) 0, &status);
 			break;
 		default:
 			benchorch_settle(&config, to, message, 0);
@@ -169,19 +169,23 @@ fenced(int64 claim_id, int *sqlstate)
 	return claim_id != 0;
 }
 
-/* Told without a lock: rows are held already, and only the rare one that is current is worth waiting for. */
-static bool
-is_stale(int64 config_id, int64 claim_id, ConfigStatus *now, int *sqlstate)
+/*
+ * What to say of a pair that could not be completed: it is completed already,
+ * or stale.  Told without a lock: rows are held already, and not in an order
+ * that another one would fit into.
+ */
+static void
+tell_undone(int64 config_id, int64 claim_id, ConfigStatus *now, int *sqlstate)
 {
 	Config		config;
 
 	if (!fenced(claim_id, sqlstate))
-		return true;
-	if (benchorch_get_config(config_id, &config) && config.claim_id == claim_id)
-		return false;
+		return;
 	*now = CONFIG_PENDING;
-	*sqlstate = ERRCODE_BENCHORCH_STALE_CLAIM;
-	return true;
+	if (benchorch_get_config(config_id, &config) && config.claim_id == claim_id && config.status == CONFIG_COMPLETED)
+		*now = CONFIG_COMPLETED;
+	else
+		*sqlstate = ERRCODE_BENCHORCH_STALE_CLAIM;
 }
 
 Datum
@@ -222,10 +226,9 @@ benchorch_update_many(PG_FUNCTION_ARGS)
 		bool	   *done = palloc(sizeof(bool) * Max(n, 1));
 
 		benchorch_complete_configs(config_ids, claim_ids, n, done);
-		/* what was not done is looked at one by one: it is stale, or completed already */
 		for (int i = 0; i < n; i++)
-			if (!done[i] && !is_stale(config_ids[i], claim_ids[i], &now[i], &sqlstates[i]))
-				now[i] = benchorch_change_status(config_ids[i], status, NULL, claim_ids[i], outcome, &sqlstates[i]);
+			if (!done[i])
+				tell_undone(config_ids[i], claim_ids[i], &now[i], &sqlstates[i]);
 	}
 	else
 	{
