@@ -1,5 +1,5 @@
 # A dump in the middle of the work, restored into a fresh database by
-# pg_restore and as plain SQL: nothing is lost, what was running counts as
+# pg_restore (also in parallel) and as plain SQL: nothing is lost, what was running counts as
 # expired, and neither ids nor tokens come again.
 use strict;
 use warnings FATAL => 'all';
@@ -22,10 +22,11 @@ my $dumps = PostgreSQL::Test::Utils::tempdir;
 sub dump_to { $node->command_ok(['pg_dump', '-Fc', '-f', "$dumps/$_[0]", $node->connstr('postgres')], "dump $_[0]"); }
 sub restore
 {
-	my ($dump, $database, $plain) = @_;
+	my ($dump, $database) = @_;
 	sql("CREATE DATABASE $database");
-	$node->command_ok($plain ? ['psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($database), '-f', "$dumps/$dump.sql"]
-		: ['pg_restore', '--exit-on-error', '-d', $node->connstr($database), "$dumps/$dump"], "restore $dump into $database");
+	$node->command_ok($database eq 'by_psql' ? ['psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($database), '-f', "$dumps/$dump.sql"]
+		: ['pg_restore', '--exit-on-error', $database eq 'in_parallel' ? ('-j', 4) : (), '-d', $node->connstr($database), "$dumps/$dump"],
+		"restore $dump into $database");
 }
 
 my $model = '00000000-0000-0000-0000-000000000001';
@@ -77,9 +78,9 @@ sql('DROP TABLE held');
 dump_to('late');
 $node->command_ok(['pg_dump', '-f', "$dumps/late.sql", $node->connstr('postgres')], 'dump as plain SQL');
 
-foreach my $database ('by_pg_restore', 'by_psql')
+foreach my $database ('by_pg_restore', 'in_parallel', 'by_psql')
 {
-	restore('late', $database, $database eq 'by_psql');
+	restore('late', $database);
 	is(sql($picture, $database), $before{$picture}, "$database: the same configs");
 	is(sql($results, $database), $before{$results}, "$database: the same results and attempts");
 	is(sql($progress, $database), $before{$progress}, "$database: the same progress");
