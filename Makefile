@@ -27,7 +27,7 @@ REGRESS_OPTS = --load-extension=benchorch
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=benchorch
 
 # What runs by itself and builds what it needs in a place of its own.
-ALONE = bench bench-makespan bench-quick check deps demo demo-stop format lint soak print-regress print-isolation
+ALONE = bench bench-makespan bench-quick check deps demo demo-stop format lint mutants soak print-regress print-isolation
 .PHONY: $(ALONE)
 
 ifeq ($(filter-out $(ALONE),$(or $(MAKECMDGOALS),all)),)
@@ -43,7 +43,9 @@ bench-quick:
 bench-makespan:
 	@test/bench/makespan
 soak:
-	@BENCHORCH_RANDOM_OPERATIONS=1000000 test/run random
+	@BENCHORCH_RANDOM_OPERATIONS=1000000 BENCHORCH_TEST_SECONDS=14400 test/run random
+mutants:
+	@test/mutants
 deps:
 	@test/packages install all
 demo:
