@@ -14,7 +14,8 @@ EXTVERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" benchorch.cont
 PG_CONFIG ?= pg_config
 
 # The install script is src/*.sql in this order: each file uses only what stands above it.
-CAPABILITIES = schema arguments models expected catalog ready progress status matrix claim runner recovery results ranking operators watch security
+CAPABILITIES = schema arguments models expected catalog ready progress status matrix claim runner recovery \
+	adapters tools checks requests imports results ranking operators watch security
 EXTENSION_PARTS = $(CAPABILITIES:%=src/%.sql)
 EXTENSION_SQL = benchorch--$(EXTVERSION).sql
 

@@ -4,7 +4,7 @@
  *
  *   claim -> take, recovery    operators -> update    hand_in -> results    direct
  *     -> attempts -> status, matrix -> ready, progress -> plans, words
- *   adapters -> json, roofline (roofline.h)
+ *   results -> checks -> physics (checks.h) -> subjects, roofline (roofline.h)    results -> adapters    hand_in -> json
  *
  * Every function here that takes or changes rows runs inside SPI: the SQL
  * callable functions connect, the rest is called while connected.
@@ -276,23 +276,107 @@ typedef enum Metric
 		METRICS					/* how many there are */
 } Metric;
 
-/* What an adapter made of a result. */
+/* What a tool may say about what it ran: keys of benchmark_results.reported. */
+/* clang-format off */
+#define BENCHORCH_FACTS(F) \
+	F(tool_version, TEXT) F(model, TEXT) F(precision, TEXT) F(kv_cache_dtype, TEXT) F(dataset, TEXT) F(validity, TEXT) \
+	F(speculative, WORD) F(prefix_caching, WORD) F(acceptance_length, NUMBER) \
+	F(tensor_parallel, NUMBER) F(pipeline_parallel, NUMBER) F(data_parallel, NUMBER) F(gpus, NUMBER) \
+	F(batch_size, NUMBER) F(input_tokens_mean, NUMBER) F(output_tokens_mean, NUMBER) F(decode_context, NUMBER) \
+	F(total_tokens, NUMBER) F(weight_bytes, NUMBER) F(throttled_share, NUMBER)
+/* clang-format on */
+
+typedef enum Fact
+{
+#define FACT(name, type) FACT_##name,
+	BENCHORCH_FACTS(FACT)
+#undef FACT
+		FACTS					/* how many there are */
+} Fact;
+
+/* What an adapter made of a result, and what the checks say of it. */
 typedef struct Metrics
 {
 	double		values[METRICS];	/* NaN: none */
+	double		half[METRICS];	/* half a unit of the last digit that the tool printed */
+	bool		derived[METRICS];	/* not the tool's own figure */
+	const char *texts[FACTS];	/* NULL: none, or a number */
+	double		numbers[FACTS]; /* NaN: none, or a text */
+	bool		found;			/* any metric */
 	bool		none_completed; /* requests were counted, and not one completed */
 	Datum		method;			/* text[], sorted */
+	Datum		reported;		/* jsonb: the facts */
 	Datum		flags;			/* jsonb: the checks that failed */
+	Datum		unchecked;		/* jsonb: the checks that lack something */
 } Metrics;
 
 typedef struct Adapter Adapter;
 
 /* An adapter's rows; NULL where it has none.  Lives in the current context. */
 extern Adapter *benchorch_load_adapter(const char *name);
-/* The adapter whose sign the result bears; NULL where there is none. */
-extern char *benchorch_guess_adapter(Jsonb *raw);
-/* Without an adapter (NULL) there is no metric. */
+/* The adapter whose sign the result bears; NULL where there is none.  lines (may be NULL) as in adapter_signs. */
+extern char *benchorch_guess_adapter(Jsonb *raw, bool *lines);
+/* Whether its lines of JSON belong together. */
+extern bool benchorch_adapter_has_lines(const char *name);
+/* Without an adapter (NULL) there is no metric.  The checks are left to benchorch_check(). */
 extern void benchorch_normalize(const Adapter *adapter, Jsonb *raw, Metrics *metrics);
+/* A metric as its column has it; false where it is NULL. */
+extern bool benchorch_metric_datum(const Metrics *metrics, Metric metric, Datum *datum);
+extern const char *benchorch_metric_name(Metric metric);
+extern bool benchorch_has_tag(const Metrics *metrics, const char *tag);
+extern void benchorch_add_tag(Metrics *metrics, const char *tag);
+
+/* ------------------------------------------------------------- in subjects.c */
+
+/* A machine's peaks for one GPU, in bytes/s and FLOP/s; NaN where unknown. */
+typedef struct Machine
+{
+	const char *name;
+	bool		cpu;
+	double		bandwidth;
+	double		bf16;
+	double		fp8;
+	double		nvfp4;
+	double		last_level_cache;	/* bytes */
+} Machine;
+
+/* What a result is about: what was asked, of which model, on what. */
+typedef struct Subject
+{
+	const char *model_name;		/* NULL: unknown */
+	const char *model_source;	/* NULL: none */
+	Jsonb	   *architecture;	/* canonical keys; NULL: unknown */
+	bool		has_machine;
+	Machine		machine;
+	double		gpus;			/* NaN where unknown, here and below */
+	double		batch_size;
+	double		input_tokens;
+	double		output_tokens;
+	Jsonb	   *params;			/* NULL: none */
+	const char *dataset;		/* NULL: unknown */
+	Jsonb	   *off;			/* array of the checks that are switched off for the model; NULL: none */
+	Jsonb	   *own_checks;		/* object of the checks that users have added, and their functions; NULL: none */
+	Jsonb	   *json;			/* what it was read from */
+} Subject;
+
+/* Reads what SQL has put together (benchorch.config_subjects and the like). */
+extern void benchorch_read_subject(Jsonb *json, Subject *subject);
+/* A member of an object: jbvNull where there is none. */
+extern JsonbValue benchorch_member(Jsonb *object, const char *key);
+/* A member of a jsonb object as text, without case; NULL where it is none, or no scalar. */
+extern char *benchorch_member_text(Jsonb *object, const char *key);
+/* The same as a number, also of a string that is one; NaN where it is none. */
+extern double benchorch_member_number(Jsonb *object, const char *key);
+/* The same as an object; NULL where it is none. */
+extern Jsonb *benchorch_member_object(Jsonb *object, const char *key);
+
+/* --------------------------------------------------------------- in checks.c */
+
+/*
+ * Fills flags, unchecked and the fractions of the roofline.  subject and
+ * environment may be NULL: nothing is known of what was asked, or of the run.
+ */
+extern void benchorch_check(Metrics *metrics, Jsonb *subject, Jsonb *environment);
 
 /* -------------------------------------------------------------- in results.c */
 
@@ -317,6 +401,7 @@ typedef struct HandIn
 	pg_uuid_t	worker_id;
 	const char *adapter;		/* given, or the framework's, or guessed */
 	Metrics		metrics;
+	Jsonb	   *subject;		/* NULL: none */
 
 	/* the answer */
 	bool		answered;
@@ -333,7 +418,5 @@ typedef struct HandIn
  * claims are kept as unaccepted.
  */
 extern void benchorch_settle_results(HandIn *items, int n, bool keep_late);
-/* A metric as its column has it; false where it is NULL. */
-extern bool benchorch_metric_datum(const Metrics *metrics, Metric metric, Datum *datum);
 
 #endif							/* BENCHORCH_H */

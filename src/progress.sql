@@ -178,7 +178,7 @@ AS $$
 		IS DISTINCT FROM (c.model_version_id, coalesce(c.hardware_config_id, 0), c.framework_id, c.gpus)
 	UNION ALL
 	SELECT 2, 'accepted result without a claim', 'result ' || r.id
-	FROM benchorch.benchmark_results AS r WHERE r.accepted AND r.config_id IS NOT NULL AND r.claim_id IS NULL
+	FROM benchorch.benchmark_results AS r WHERE r.accepted AND r.config_id IS NOT NULL AND r.claim_id IS NULL AND r.import_digest IS NULL
 	UNION ALL
 	SELECT 2, 'accepted result of an attempt that failed', 'result ' || r.id
 	FROM benchorch.benchmark_results AS r

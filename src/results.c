@@ -73,6 +73,55 @@ look_up_items(HandIn *items, int n)
 	}
 }
 
+static Statement select_subjects = {
+	.sql = "SELECT p.i, benchorch.subject(c.model_version_id, c.hardware_config_id, c.workload_type, c.batch_size,"
+	" c.sequence_length, c.gpus, c.params)"
+	" FROM pg_catalog.unnest($1) WITH ORDINALITY AS p (config_id, i) JOIN benchorch.benchmark_configs c ON c.id = p.config_id",
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
+};
+
+/* What the results that have metrics are about, and whether they can be true. */
+static void
+check_items(HandIn *items, int n)
+{
+	int64	   *config_ids = palloc(sizeof(int64) * n);
+	bool		any = false;
+	uint64		found;
+	Datum		ids;
+
+	for (int i = 0; i < n; i++)
+	{
+		bool		wanted = items[i].sqlstate == 0 && items[i].parsed && items[i].metrics.found;
+
+		config_ids[i] = wanted ? items[i].config_id : 0;
+		any |= wanted;
+	}
+	if (any)
+	{
+		ids = benchorch_int64_array(config_ids, n);
+		found = benchorch_run(&select_subjects, &ids, NULL);
+		for (uint64 row = 0; row < found; row++)
+		{
+			bool		isnull;
+			Datum		subject = benchorch_column(row, 2, &isnull);
+
+			items[benchorch_column_int64(row, 1) - 1].subject = (Jsonb *) PG_DETOAST_DATUM_COPY(subject);
+		}
+	}
+	for (int i = 0; i < n; i++)
+	{
+		HandIn	   *item = &items[i];
+		Jsonb	   *environment = item->environment ? DatumGetJsonbP(item->environment) : NULL;
+
+		if (item->sqlstate != 0 || item->parsed == NULL)
+			continue;
+		if (environment == NULL && item->details)
+			environment = benchorch_member_object(DatumGetJsonbP(item->details), "environment");
+		benchorch_check(&item->metrics, item->subject, environment);
+	}
+}
+
 /* Metrics for every item with a result; an adapter that serves many is loaded once. */
 static void
 normalize_items(HandIn *items, int n)
@@ -87,7 +136,7 @@ normalize_items(HandIn *items, int n)
 		if (item->sqlstate != 0 || item->parsed == NULL)
 			continue;
 		if (item->adapter == NULL)
-			item->adapter = benchorch_guess_adapter(item->parsed);
+			item->adapter = benchorch_guess_adapter(item->parsed, NULL);
 		if (item->adapter && (loaded == NULL || strcmp(loaded, item->adapter) != 0))
 		{
 			adapter = benchorch_load_adapter(item->adapter);
@@ -109,9 +158,10 @@ normalize_items(HandIn *items, int n)
 
 static Statement insert_results = {
 	.sql = "INSERT INTO benchorch.benchmark_results (" METRIC_COLUMNS
-	" config_id, claim_id, accepted, model_version_id, worker_id, adapter, method, flags, parsed, raw, log, environment)"
+	" config_id, claim_id, accepted, model_version_id, worker_id, adapter, method, flags, unchecked,"
+	" reported, parsed, raw, log, environment)"
 	" SELECT " METRIC_COLUMNS
-	" config_id, claim_id, accepted, model_version_id, worker_id, adapter, method, flags, parsed, raw, log,"
+	" config_id, claim_id, accepted, model_version_id, worker_id, adapter, method, flags, unchecked, reported, parsed, raw, log,"
 	" CASE WHEN details IS NULL THEN environment"
 	"  WHEN pg_catalog.jsonb_typeof(details -> 'environment') IS DISTINCT FROM 'object'"
 	"  THEN pg_catalog.jsonb_build_object('details', details)"
@@ -151,6 +201,8 @@ benchorch_given_results(PG_FUNCTION_ARGS)
 		GIVEN_ADAPTER,
 		GIVEN_METHOD,
 		GIVEN_FLAGS,
+		GIVEN_UNCHECKED,
+		GIVEN_REPORTED,
 		GIVEN_PARSED,
 		GIVEN_RAW,
 		GIVEN_LOG,
@@ -174,6 +226,8 @@ benchorch_given_results(PG_FUNCTION_ARGS)
 				nulls[metric] = !benchorch_metric_datum(&item->metrics, metric, &values[metric]);
 			values[GIVEN_METHOD] = item->metrics.method;
 			values[GIVEN_FLAGS] = item->metrics.flags;
+			values[GIVEN_UNCHECKED] = item->metrics.unchecked;
+			values[GIVEN_REPORTED] = item->metrics.reported;
 		}
 		else
 		{
@@ -181,6 +235,8 @@ benchorch_given_results(PG_FUNCTION_ARGS)
 				nulls[metric] = true;
 			values[GIVEN_METHOD] = PointerGetDatum(construct_empty_array(TEXTOID));
 			values[GIVEN_FLAGS] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"bad_output\": {}}"));
+			values[GIVEN_UNCHECKED] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+			values[GIVEN_REPORTED] = values[GIVEN_UNCHECKED];
 		}
 		values[GIVEN_MODEL] = item->exists ? UUIDPGetDatum(&item->model_version_id) : (Datum) 0;
 		values[GIVEN_WORKER] = item->has_worker ? UUIDPGetDatum(&item->worker_id) : (Datum) 0;
@@ -368,6 +424,7 @@ benchorch_settle_results(HandIn *items, int n, bool keep_late)
 		return;
 	look_up_items(items, n);
 	normalize_items(items, n);
+	check_items(items, n);
 	for (int i = 0; i < n; i++)
 	{
 		config_ids[i] = items[i].config_id;

@@ -369,6 +369,8 @@ CREATE TABLE benchorch.benchmark_results
 	adapter			text,
 	method			text[] NOT NULL DEFAULT '{}',
 	flags			jsonb NOT NULL DEFAULT '{}',
+	unchecked		jsonb NOT NULL DEFAULT '{}',
+	reported		jsonb NOT NULL DEFAULT '{}',
 	ttft_mean_ms float8, ttft_p50_ms float8, ttft_p90_ms float8, ttft_p95_ms float8, ttft_p99_ms float8,
 	tpot_mean_ms float8, tpot_p50_ms float8, tpot_p90_ms float8, tpot_p95_ms float8, tpot_p99_ms float8,
 	itl_mean_ms float8, itl_p50_ms float8, itl_p95_ms float8, itl_p99_ms float8,
@@ -387,15 +389,23 @@ CREATE TABLE benchorch.benchmark_results
 	parsed			jsonb,
 	raw				bytea,
 	log				bytea,
-	environment		jsonb
+	environment		jsonb,
+	subject			jsonb,
+	import_digest	bytea
 );
 CREATE UNIQUE INDEX benchmark_results_claim ON benchorch.benchmark_results (config_id, claim_id);
+CREATE UNIQUE INDEX benchmark_results_import ON benchorch.benchmark_results (import_digest) WHERE import_digest IS NOT NULL;
 CREATE INDEX benchmark_results_model ON benchorch.benchmark_results (model_version_id, id);
 COMMENT ON TABLE benchorch.benchmark_results IS 'Results: canonical metrics (units in the names, formulas in docs/results.md), raw bytes, parsed JSON (data)';
-COMMENT ON COLUMN benchorch.benchmark_results.config_id IS 'NULL: imported, no config produced it';
+COMMENT ON COLUMN benchorch.benchmark_results.config_id IS 'the config that produced it; of an imported one (claim_id is NULL, import_digest is not) the config that it fits, or NULL';
 COMMENT ON COLUMN benchorch.benchmark_results.accepted IS 'false: handed in under a claim that was no longer current; never ranked';
 COMMENT ON COLUMN benchorch.benchmark_results.method IS 'tags where the tool''s definitions differ from the canonical ones';
 COMMENT ON COLUMN benchorch.benchmark_results.flags IS 'checks that failed, each with its numbers; {} is valid';
+COMMENT ON COLUMN benchorch.benchmark_results.unchecked IS 'checks that could not be evaluated, each with the reason: neither valid nor flagged by themselves';
+COMMENT ON COLUMN benchorch.benchmark_results.reported IS 'what the tool says that it ran: model, precision, parallelism, mean lengths ...';
+COMMENT ON COLUMN benchorch.benchmark_results.subject IS
+	'imported results: what they are about: hardware, framework, workload, batch_size, sequence_length, gpus, params, source; NULL: the config says it';
+COMMENT ON COLUMN benchorch.benchmark_results.import_digest IS 'imported results: SHA-256 of model version, subject and bytes, so that none comes in twice';
 
 /* --------------------------------------------------------------- counters */
 
@@ -429,6 +439,7 @@ COMMENT ON TABLE benchorch.archived_configs IS 'Configs moved out of the matrix 
 CREATE TABLE benchorch.archived_results (LIKE benchorch.benchmark_results, archived_at timestamptz NOT NULL DEFAULT pg_catalog.now());
 CREATE INDEX archived_results_config ON benchorch.archived_results (config_id);
 CREATE INDEX archived_results_model ON benchorch.archived_results (model_version_id);
+CREATE INDEX archived_results_import ON benchorch.archived_results (import_digest) WHERE import_digest IS NOT NULL;
 COMMENT ON TABLE benchorch.archived_results IS 'Results of archived configs (data)';
 
 /* ------------------------------------------------------------------- dump */

@@ -33,7 +33,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM benchorch.grant_functions(role, ARRAY['progress', 'list_configs', 'explain_empty', 'watch', 'logs', 'report_html',
-		'check_invariants', 'known_models', 'normalize', 'guess_adapter', 'normalize_architecture', 'memory_per_gpu', 'fit_gpus',
+		'check_invariants', 'known_models', 'normalize', 'guess_adapter', 'metric_names', 'requests', 'request_times',
+		'request_statistics', 'summarize_requests', 'describe', 'number_of', 'says_failed', 'subject', 'checks_of', 'normalize_architecture', 'memory_per_gpu', 'fit_gpus',
 		'roofline', 'batch_seconds', 'precision_bytes', 'compute_tflops', 'rounds', 'expected_seconds', 'lane_paces', 'predict',
 		'require_model', 'require_status', 'served_lanes']);
 	EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA benchorch TO %I', role);
@@ -71,7 +72,8 @@ BEGIN
 		'model_version_id, hardware_config_id, framework_id, workload_type, batch_size, sequence_length, params, priority,'
 		' status, started_at, completed_at, retry_count, error_message, template_id', role);
 	EXECUTE format('GRANT INSERT, UPDATE, DELETE ON benchorch.model_versions, benchorch.hardware_configs, benchorch.frameworks,'
-		' benchorch.workloads, benchorch.templates, benchorch.priority_weights, benchorch.adapters TO %I', role);
+		' benchorch.workloads, benchorch.templates, benchorch.priority_weights, benchorch.adapters,'
+		' benchorch.adapter_signs, benchorch.request_fields TO %I', role);
 	EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA benchorch TO %I', role);
 END
 $$;

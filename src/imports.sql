@@ -1,0 +1,3 @@
+/*
+ * Importing: results that no config of ours produced.
+ */
