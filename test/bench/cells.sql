@@ -1,6 +1,6 @@
 -- The work, for the systems that have no populate_matrix: the cells of the default template for one hardware and three
 -- frameworks, for so many models and repeats, in the order in which populate_matrix makes them.
-CREATE VIEW cells AS
+CREATE OR REPLACE VIEW cells AS
 SELECT md5('model ' || model)::uuid AS model_version_id, 1 AS hardware_config_id, framework AS framework_id,
 	workload_type, batch_size, sequence_length,
 	base + (batch_size - 1) * 10 + length_term AS priority

@@ -4,7 +4,7 @@
  *   drive [OPTION=VALUE]... SYSTEM_FILE CONNECTION_STRING
  *     clients=8
  *     batch=100
- *     configs=0            ends when so many are claimed; 0: all that populate has made, which ready tells
+ *     configs=0            ends when so many are claimed; 0: all that is ready
  *     way=flushed          unflushed, one-trip, one-transaction (client.h)
  *     completion=complete  store: with a result of 1 kB each; none: what was claimed stays claimed
  *     snapshot=none        held: a transaction holds an old snapshot all the while
@@ -278,7 +278,7 @@ main(int argc, char **argv)
 	double		own;
 	double		seconds;
 	long long	warmed;
-	int64_t		all = 0;
+	int64_t		ready;
 
 	if (argc < 3)
 		die("usage: drive [OPTION=VALUE]... SYSTEM_FILE CONNECTION_STRING");
@@ -293,9 +293,7 @@ main(int argc, char **argv)
 	run.batch = atoi(batch_option);
 	if (nclients < 1 || run.batch < 1)
 		die("clients and batch are to be positive");
-	run.configs = atoll(configs_option);
-	if (run.configs == 0)
-		all = (int64_t) ask_number(control, system.ready.sql);
+	ready = (int64_t) ask_number(control, system.ready.sql);
 
 	if (strcmp(snapshot_option, "held") == 0)
 	{
@@ -313,7 +311,9 @@ main(int argc, char **argv)
 
 	pthread_barrier_wait(&barrier);
 	warmed = run.claimed;
-	run.configs = all > 0 ? all : run.configs + warmed;
+	run.configs = atoll(configs_option) + warmed;
+	if (run.configs == warmed || run.configs > ready)
+		run.configs = ready;
 	before = read_counts(control);
 	cpu = sessions_seconds();
 	own = own_seconds();

@@ -1,20 +1,118 @@
--- The median run of each case, beside plain SKIP LOCKED in the same measure.
-CREATE TEMPORARY VIEW median AS
-SELECT *
-FROM (SELECT r.*, count(*) OVER of_case AS runs, min(ordinality) OVER of_case AS position,
-		row_number() OVER (PARTITION BY measure, system ORDER BY configs_per_s) AS place
-	FROM (SELECT line, row_number() OVER () AS ordinality FROM run) AS lines,
-		jsonb_to_record(line) AS r (measure text, system text, configs_per_s numeric, claim_p50_ms numeric, round_p50_ms numeric,
-		round_p99_ms numeric, cpu_us numeric, wal_bytes numeric, hot_share numeric, relations_mb numeric, mean_batch numeric,
-		empty_claims numeric, populated numeric, populate_s numeric, checkpoints numeric)
-	WINDOW of_case AS (PARTITION BY measure, system)) AS numbered
-WHERE place = (runs + 1) / 2;
+-- What was measured: every figure is the median of its rounds.
+CREATE TEMPORARY TABLE figures AS
+SELECT line ->> 'measure' AS measure, line ->> 'system' AS system, key,
+	percentile_disc(0.5) WITHIN GROUP (ORDER BY (value #>> '{}')::numeric) AS median,
+	max((value #>> '{}')::numeric) AS most,
+	min((value #>> '{}')::numeric) FILTER (WHERE (line ->> 'cycle')::int = 1) AS first, min(n) AS position
+FROM (SELECT line, row_number() OVER () AS n FROM run) AS lines, jsonb_each(line)
+WHERE jsonb_typeof(value) = 'number'
+GROUP BY 1, 2, 3;
 
-SELECT m.measure, m.system, round(m.configs_per_s) AS "configs/s", round(m.configs_per_s / plain.configs_per_s, 2) AS "ratio",
-	round(m.claim_p50_ms, 2) AS "claim p50 ms", round(m.round_p50_ms, 2) AS "p50 ms", round(m.round_p99_ms, 2) AS "p99 ms",
-	round(m.cpu_us, 2) AS "cpu us", round(m.cpu_us / plain.cpu_us, 2) AS "ratio",
-	round(m.wal_bytes) AS "WAL B", round(m.wal_bytes / plain.wal_bytes, 2) AS "ratio", round(100 * m.hot_share, 1) AS "HOT %",
-	round(m.relations_mb, 1) AS "MB", round(m.mean_batch, 1) AS batch, m.empty_claims AS empty, round(m.populated / m.populate_s) AS "populate/s",
-	CASE WHEN m.checkpoints > 0 THEN 'CHECKPOINT INSIDE' ELSE '' END AS " "
-FROM median AS m LEFT JOIN median AS plain ON plain.measure = m.measure AND plain.system = 'skip-locked'
-ORDER BY m.position;
+CREATE FUNCTION pg_temp.figure(measure text, system text, key text) RETURNS numeric STABLE LANGUAGE sql
+AS $$ SELECT median FROM figures AS f WHERE (f.measure, f.system, f.key) = ($1, $2, $3) $$;
+
+-- one for another, of the same measure or of two
+CREATE FUNCTION pg_temp.quotient(key text, measure text, system text, other text) RETURNS numeric STABLE LANGUAGE sql
+AS $$ SELECT pg_temp.figure($2, $3, $1) / pg_temp.figure($2, $4, $1) $$;
+
+-- the best of those that keep a state for each job
+CREATE FUNCTION pg_temp.best_peer(measure text) RETURNS numeric STABLE LANGUAGE sql
+AS $$
+	SELECT max(median) FROM figures AS f
+	WHERE f.measure = $1 AND key = 'configs_per_s' AND system IN ('skip-locked', 'graphile-worker', 'pg-boss')
+$$;
+
+\echo
+\echo 'Claim + complete.  The quotients are to plain SKIP LOCKED in the same measure.'
+SELECT measure, system, round(rate) AS "configs/s",
+	round(rate / pg_temp.figure(measure, 'skip-locked', 'configs_per_s'), 2) AS quotient,
+	round(pg_temp.figure(measure, system, 'round_p50_ms'), 2) AS "p50 ms",
+	round(pg_temp.figure(measure, system, 'round_p99_ms'), 2) AS "p99 ms",
+	round(pg_temp.figure(measure, system, 'cpu_us'), 1) AS "CPU us",
+	round(pg_temp.quotient('cpu_us', measure, system, 'skip-locked'), 2) AS quotient,
+	round(pg_temp.figure(measure, system, 'wal_bytes')) AS "WAL B",
+	round(pg_temp.quotient('wal_bytes', measure, system, 'skip-locked'), 2) AS quotient,
+	round(100 * pg_temp.figure(measure, system, 'hot_share'), 1) AS "HOT %",
+	round(pg_temp.figure(measure, system, 'relations_mb'), 1) AS "MB",
+	round(pg_temp.figure(measure, system, 'mean_batch'), 1) AS batch,
+	pg_temp.figure(measure, system, 'empty_claims') AS empty,
+	pg_temp.figure(measure, system, 'populated_per_s') AS "populate/s",
+	CASE WHEN pg_temp.figure(measure, system, 'checkpoints') > 0 THEN 'CHECKPOINT INSIDE' ELSE '' END AS " "
+FROM (SELECT measure, system, median AS rate, position FROM figures
+	WHERE key = 'configs_per_s' AND (measure ~ '^(batch|results)-')) AS f
+ORDER BY position;
+
+\echo 'As it grows.  First and last are tenths of the configs of a run.'
+SELECT measure, system, round(pg_temp.figure(measure, system, 'claim_p50_ms'), 3) AS "claim p50 ms",
+	round(pg_temp.figure(measure, system, 'cpu_us'), 1) AS "CPU us",
+	round(pg_temp.figure(measure, system, 'claim_p50_first'), 3) AS "first",
+	round(pg_temp.figure(measure, system, 'claim_p50_last'), 3) AS "last ms",
+	round(pg_temp.figure(measure, system, 'claim_p50_last') / pg_temp.figure(measure, system, 'claim_p50_first'), 2) AS quotient,
+	round(pg_temp.figure(measure, system, 'rate_first')) AS "first",
+	round(pg_temp.figure(measure, system, 'rate_last')) AS "last configs/s",
+	round(pg_temp.figure(measure, system, 'rate_last') / pg_temp.figure(measure, system, 'rate_first'), 2) AS quotient
+FROM (SELECT measure, system, position FROM figures
+	WHERE key = 'configs_per_s' AND (measure ~ '^(pending|held|in-flight)-')) AS f
+ORDER BY position;
+
+\echo 'What else is asked of it.'
+SELECT measure, key AS figure, first, median, most
+FROM figures
+WHERE (measure ~ '^populate' AND key IN ('populated_per_s', 'selected_per_s', 'copied_per_s', 'share', 'cells'))
+	OR (measure ~ '^progress' AND key = 'progress_p50_ms')
+	OR (measure = 'heartbeats' AND key IN ('configs_per_s', 'cpu_us', 'wal_bytes', 'round_p50_ms', 'round_p99_ms'))
+	OR (measure = 'cycles' AND key IN ('hot_mb', 'configs_per_s', 'populated_per_s'))
+ORDER BY position, key;
+
+\echo 'The goals.  (a) is benchorch without worker, (b) with eight registered workers.  What was not measured is left out.'
+SELECT what, goal, round(figure, 2) AS figure,
+	CASE WHEN figure = bound OR (figure > bound) = (goal LIKE '>=%') THEN 'reached' ELSE 'MISSED' END AS " "
+FROM (VALUES
+	('(b) batch 100, like for like / best peer with a state per job', '>= 2',
+		pg_temp.figure('batch-100', 'benchorch-workers', 'configs_per_s') / pg_temp.best_peer('batch-100')),
+	('(b) batch 100, own way / the same peer', '>= 2.5',
+		pg_temp.figure('batch-100-own', 'benchorch-workers', 'configs_per_s') / pg_temp.best_peer('batch-100')),
+	('(b) batch 100, own way / SKIP LOCKED in the same way', '>= 2.5',
+		pg_temp.quotient('configs_per_s', 'batch-100-own', 'benchorch-workers', 'skip-locked')),
+	('(a) batch 100, like for like / best peer', '>= 1.5',
+		pg_temp.figure('batch-100', 'benchorch', 'configs_per_s') / pg_temp.best_peer('batch-100')),
+	('(b) batch 1, like for like / best peer', '>= 1.4',
+		pg_temp.figure('batch-1', 'benchorch-workers', 'configs_per_s') / pg_temp.best_peer('batch-1')),
+	('(a) batch 1, like for like / best peer', '>= 1.4',
+		pg_temp.figure('batch-1', 'benchorch', 'configs_per_s') / pg_temp.best_peer('batch-1')),
+	('(b) batch 1, own way / best peer like for like', '>= 2.5',
+		pg_temp.figure('batch-1-own', 'benchorch-workers', 'configs_per_s') / pg_temp.best_peer('batch-1')),
+	('(a) batch 1, own way / best peer like for like', '>= 2.5',
+		pg_temp.figure('batch-1-own', 'benchorch', 'configs_per_s') / pg_temp.best_peer('batch-1')),
+	('(b) batch 100, WAL per config / SKIP LOCKED', '<= 0.60', pg_temp.quotient('wal_bytes', 'batch-100', 'benchorch-workers', 'skip-locked')),
+	('(b) batch 100, server CPU per config / SKIP LOCKED', '<= 0.50',
+		pg_temp.quotient('cpu_us', 'batch-100', 'benchorch-workers', 'skip-locked')),
+	('(a) batch 100, server CPU per config / SKIP LOCKED', '<= 0.50', pg_temp.quotient('cpu_us', 'batch-100', 'benchorch', 'skip-locked')),
+	('(a) claim p50, 5,000,000 pending / 10,000', '<= 1.2',
+		pg_temp.figure('pending-5m', 'benchorch', 'claim_p50_ms') / pg_temp.figure('pending-10k', 'benchorch', 'claim_p50_ms')),
+	('(b) claim p50, 5,000,000 pending / 10,000', '<= 1.2',
+		pg_temp.figure('pending-5m', 'benchorch-workers', 'claim_p50_ms') / pg_temp.figure('pending-10k', 'benchorch-workers', 'claim_p50_ms')),
+	('(a) the same in server CPU per config', '<= 1.2',
+		pg_temp.figure('pending-5m', 'benchorch', 'cpu_us') / pg_temp.figure('pending-10k', 'benchorch', 'cpu_us')),
+	('(b) the same in server CPU per config', '<= 1.2',
+		pg_temp.figure('pending-5m', 'benchorch-workers', 'cpu_us') / pg_temp.figure('pending-10k', 'benchorch-workers', 'cpu_us')),
+	('(a) claim latency with a snapshot held, last tenth / first', '<= 1.25',
+		pg_temp.figure('held-snapshot', 'benchorch', 'claim_p50_last') / pg_temp.figure('held-snapshot', 'benchorch', 'claim_p50_first')),
+	('(b) claim latency with a snapshot held, last tenth / first', '<= 1.25',
+		pg_temp.figure('held-snapshot', 'benchorch-workers', 'claim_p50_last') / pg_temp.figure('held-snapshot', 'benchorch-workers', 'claim_p50_first')),
+	('(a) claims left in flight, batch 100: claim rate, last tenth / first', '>= 0.8',
+		pg_temp.figure('in-flight-100', 'benchorch', 'rate_last') / pg_temp.figure('in-flight-100', 'benchorch', 'rate_first')),
+	('(b) claims left in flight, batch 100: claim rate, last tenth / first', '>= 0.8',
+		pg_temp.figure('in-flight-100', 'benchorch-workers', 'rate_last') / pg_temp.figure('in-flight-100', 'benchorch-workers', 'rate_first')),
+	('(a) claims left in flight, batch 1: claim rate, last tenth / first', '>= 0.8',
+		pg_temp.figure('in-flight-1', 'benchorch', 'rate_last') / pg_temp.figure('in-flight-1', 'benchorch', 'rate_first')),
+	('(b) claims left in flight, batch 1: claim rate, last tenth / first', '>= 0.8',
+		pg_temp.figure('in-flight-1', 'benchorch-workers', 'rate_last') / pg_temp.figure('in-flight-1', 'benchorch-workers', 'rate_first')),
+	('populate in one call / INSERT ... SELECT', '>= 0.8', pg_temp.figure('populate', 'benchorch', 'share')),
+	('progress, 1,000,000 configs, 20,000 transactions after the last sweep, ms', '<= 5',
+		pg_temp.figure('progress-1m', 'benchorch', 'progress_p50_ms')),
+	('progress, 10,000 configs, ms', '<= 1', pg_temp.figure('progress-10k', 'benchorch', 'progress_p50_ms')),
+	('hot tables, the largest after 20 cycles / after the first', '<= 1.5',
+		(SELECT most / first FROM figures WHERE measure = 'cycles' AND key = 'hot_mb'))
+	) AS goals (what, goal, figure), LATERAL (SELECT substr(goal, 4)::numeric) AS b (bound)
+WHERE figure IS NOT NULL;

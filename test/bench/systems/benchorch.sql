@@ -8,10 +8,11 @@ SELECT benchorch.register_hardware('bench', '{}');
 -- @work
 SELECT benchorch.create_template('bench', jsonb_build_object('hardware', ARRAY['bench'],
 	'frameworks', ARRAY['vLLM', 'SGLang', 'TensorRT-LLM'], 'repeats', :repeats));
-SELECT benchorch.register_model('model ' || n) FROM generate_series(1, :models) AS n;
+SELECT benchorch.register_model('model ' || :cycle || ' ' || n) FROM generate_series(1, :models) AS n;
 
 -- @populate
-SELECT benchorch.populate_matrix(id, template => 'bench') FROM benchorch.model_versions;
+SELECT benchorch.populate_matrix(id, template => 'bench') FROM benchorch.model_versions
+WHERE name LIKE 'model ' || :cycle || ' %';
 
 -- @ready
 SELECT count(*) FROM benchorch.benchmark_configs WHERE status = 'pending'

@@ -6,6 +6,9 @@
 SELECT string_agg(benchorch.register_worker('worker ' || {client}::int || ' ' || n, 'bench', '{vLLM}')::text, ' ')
 FROM generate_series(1, 125) AS n
 
+-- @ready
+SELECT 1000000000
+
 -- @claim
 SELECT 1 AS id FROM (SELECT count(*) FROM benchorch.heartbeat(
 	(string_to_array({worker}, ' '))[1 + floor(random() * 125)::int]::uuid)) AS beaten

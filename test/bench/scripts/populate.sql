@@ -1,0 +1,19 @@
+-- One call of populate_matrix, beside the same rows through INSERT ... SELECT and COPY into a table with the same columns,
+-- indexes and fillfactor and no triggers.
+SELECT clock_timestamp() AS begun \gset
+SELECT created FROM benchorch.populate_matrix((SELECT id FROM benchorch.model_versions), template => 'bench') \gset
+SELECT clock_timestamp() AS populated \gset
+CREATE TABLE selected (LIKE benchorch.benchmark_configs INCLUDING INDEXES) WITH (fillfactor = 45);
+CREATE TABLE copied (LIKE benchorch.benchmark_configs INCLUDING INDEXES) WITH (fillfactor = 45);
+\set file :directory /rows
+COPY benchorch.benchmark_configs TO :'file';
+SELECT clock_timestamp() AS ready \gset
+INSERT INTO selected SELECT * FROM benchorch.benchmark_configs;
+SELECT clock_timestamp() AS selected \gset
+COPY copied FROM :'file';
+SELECT clock_timestamp() AS copied \gset
+SELECT json_build_object('cells', :created,
+	'populated_per_s', round(:created / extract(epoch FROM :'populated'::timestamptz - :'begun')),
+	'selected_per_s', round(:created / extract(epoch FROM :'selected'::timestamptz - :'ready')),
+	'copied_per_s', round(:created / extract(epoch FROM :'copied'::timestamptz - :'selected')),
+	'share', round(extract(epoch FROM :'selected'::timestamptz - :'ready') / extract(epoch FROM :'populated'::timestamptz - :'begun'), 3));
