@@ -2,7 +2,7 @@
  * What crosses the files of the extension, grouped by the file that defines
  * it.  A file calls only what lies below it:
  *
- *   claim -> take, recovery    operators -> update    hand_in -> results    direct
+ *   claim -> take, recovery    operators -> update    hand_in -> results -> outcomes    direct
  *     -> attempts -> status, matrix -> ready, progress -> plans, words
  *   results -> checks -> physics (checks.h) -> subjects, roofline (roofline.h)    results -> adapters    hand_in -> json
  *
@@ -242,6 +242,19 @@ extern void benchorch_check_endgame(const pg_uuid_t *model_version_id);
 extern void benchorch_mark_endgame(const pg_uuid_t *model_version_id);
 extern void benchorch_finalize_due(void);
 extern void benchorch_count_move(const pg_uuid_t *model_version_id, ConfigStatus from, ConfigStatus to, int64 n);
+
+/* ------------------------------------------------------------- in outcomes.c */
+
+/*
+ * The outcome of a failed run: the given one, or where that says little, what
+ * the rows of outcome_rules make of what it printed; *message then has the line
+ * that says so.  log, raw (bytea) and details (jsonb) may be NULL (0).
+ */
+extern Outcome benchorch_judge(Outcome outcome, Datum log, Datum raw, Datum details, const char **message);
+
+/* ---------------------------------------------------------------- in watch.c */
+
+extern Datum benchorch_readable(PG_FUNCTION_ARGS);
 
 /* ----------------------------------------------------------------- in json.c */
 

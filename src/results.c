@@ -392,8 +392,11 @@ static void
 end_attempt(HandIn *item)
 {
 	Outcome		outcome = item->outcome == OUTCOME_OK ? OUTCOME_BAD_OUTPUT : item->outcome;
+	const char *message = failure_message(item);
 
-	if (benchorch_end_attempt(item->config_id, item->claim_id, outcome, false, failure_message(item), failure_log(item),
+	if (item->outcome != OUTCOME_OK)
+		outcome = benchorch_judge(outcome, item->log, item->raw, item->details, &message);
+	if (benchorch_end_attempt(item->config_id, item->claim_id, outcome, false, message, failure_log(item),
 							  item->details, &item->status) ||
 		benchorch_ended_attempt(item->config_id, item->claim_id, &item->status))
 	{

@@ -73,7 +73,7 @@ BEGIN
 		' status, started_at, completed_at, retry_count, error_message, template_id', role);
 	EXECUTE format('GRANT INSERT, UPDATE, DELETE ON benchorch.model_versions, benchorch.hardware_configs, benchorch.frameworks,'
 		' benchorch.workloads, benchorch.templates, benchorch.priority_weights, benchorch.adapters,'
-		' benchorch.adapter_signs, benchorch.request_fields TO %I', role);
+		' benchorch.adapter_signs, benchorch.request_fields, benchorch.outcome_rules TO %I', role);
 	EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA benchorch TO %I', role);
 END
 $$;

@@ -53,6 +53,7 @@ $node->init;
 $node->start;
 sub sql { return $node->safe_psql('postgres', $_[0]); }
 sql('CREATE EXTENSION benchorch');
+sql('SELECT benchorch.seed_outcome_rules()');
 sql(q{SELECT benchorch.register_hardware('box', '{"kind": "cpu"}'), benchorch.register_workload('chatbot', '{}')});
 
 sub json_array { return '[' . join(', ', map { s/([\\"])/\\$1/gr =~ s/\n/\\n/gr =~ s/^|$/"/gr } @_) . ']'; }

@@ -17,7 +17,7 @@ my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->start;
 sub sql { return $node->safe_psql('postgres', $_[0]); }
-sql('CREATE EXTENSION benchorch');
+sql('CREATE EXTENSION benchorch; SELECT benchorch.seed_outcome_rules()');
 sql(q{SELECT benchorch.register_hardware('box', '{"kind": "cpu"}'), benchorch.register_workload('chatbot', '{}')});
 
 my $home = $ENV{HOME} = abs_path(PostgreSQL::Test::Utils::tempdir);
@@ -191,7 +191,7 @@ is(outcomes($model), <<'EOT' =~ s/\n\z//r, 'each config has the outcome that it 
 7: completed
 8: timeout not finished after 2 s
 9: completed
-10: gpu_oom CUDA out of memory, of 10
+10: gpu_oom killed by signal 9 (exit 137): CUDA out of memory, of 10
 11: completed
 12: completed
 13: gpu_oom 3 GiB of 2
@@ -206,7 +206,7 @@ is(sql(q{SELECT count(*) FROM benchorch.workers WHERE state = 'quarantined'}), '
 my %starts = (
 	vanishes => [ "#!/bin/sh\necho no model here >&2\nexit 3\n", 'crash', 'before it was ready: exit code 3: no model here' ],
 	leaves => [ "#!/bin/sh\nexit 0\n", 'crash', 'before it was ready' ],
-	oversized => [ "#!/bin/sh\necho CUDA out of memory >&2\nexit 1\n", 'gpu_oom', 'before it was ready: CUDA out of memory' ],
+	oversized => [ "#!/bin/sh\necho CUDA out of memory >&2\nexit 1\n", 'gpu_oom', 'before it was ready: exit code 1: CUDA out of memory' ],
 	silent => [ "#!/bin/sh\nexec sleep 1004\n", 'timeout', 'before it was ready: not finished after 1 s' ],
 	newer => [ "#!/bin/sh\necho ready 2\ncat >/dev/null\n", 'node_fault', 'version 2 of the stream protocol' ]);
 foreach my $name (sort keys %starts)

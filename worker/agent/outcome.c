@@ -1,13 +1,10 @@
 /*
  * From how a run ended to the outcome that it is handed in with.
  *
- * The order: what the worker itself knows for certain (it could not be
- * executed, it printed too much), then known messages in the log, then exit
- * codes that a command is known to give, then the bare exit code or signal.
- * Messages count only where the run failed: a benchmark that probes how much
- * fits may print "out of memory" and end well.
- *
- * Whether an output is a good result is not decided here: the database parses.
+ * Only what the worker itself knows: it could not be executed, it printed too
+ * much, its time was up, its exit code or signal.  What a framework's words
+ * mean, the database knows (its table outcome_rules), and whether an output is
+ * a good result: it parses.
  */
 #include "outcome.h"
 
@@ -15,36 +12,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
-
-/* Messages whose meaning is beyond doubt; a false one would quarantine a machine or skip configs. */
-static const struct
-{
-	const char *fragment;
-	const char *outcome;
-} known_messages[] = {
-	{"CUDA out of memory", "gpu_oom"},
-	{"CUDA_ERROR_OUT_OF_MEMORY", "gpu_oom"},
-	{"OutOfMemoryError", "gpu_oom"},
-	{"uncorrectable ECC error", "gpu_fault"},
-	{"CUDA driver version is insufficient", "node_fault"},
-	{"No space left on device", "node_fault"},
-};
-
-/* Exit codes of commands that document them. */
-static const struct
-{
-	const char *command;
-	int			exit_code;
-	const char *outcome;
-} known_exit_codes[] = {
-	{"benchorch-engine", 64, "bad_config"},
-	{"benchorch-engine", 65, "bad_config"},
-	{"benchorch-engine", 66, "unsupported"},
-	{"benchorch-engine", 68, "gpu_oom"},
-	{"benchorch-engine", 69, "host_oom"},
-	{"benchorch-engine", 72, "node_fault"},
-	{"benchorch-engine", 74, "gpu_fault"},
-};
 
 /* Appends the line that surrounds at. */
 static void
@@ -71,14 +38,6 @@ append_last_line(Buffer *message, const char *text)
 		return;
 	buffer_puts(message, ": ");
 	append_line(message, text, end - 1);
-}
-
-static const char *
-base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
 }
 
 static const char *
@@ -131,16 +90,6 @@ outcome_of(const RunEnd *end, Buffer *message)
 	if (end->stop == PROCESS_BY_ITSELF && code == 0 && end->output_len > 0)
 		return "ok";
 
-	for (size_t i = 0; i < sizeof(known_messages) / sizeof(known_messages[0]); i++)
-	{
-		const char *at = strstr(end->log, known_messages[i].fragment);
-
-		if (at == NULL)
-			continue;
-		append_line(message, end->log, at);
-		return known_messages[i].outcome;
-	}
-
 	if (end->stop == PROCESS_DEADLINE)
 	{
 		buffer_printf(message, "not finished after %g s", end->deadline);
@@ -171,8 +120,5 @@ outcome_of(const RunEnd *end, Buffer *message)
 
 	buffer_printf(message, "exit code %d", code);
 	append_last_line(message, end->log);
-	for (size_t i = 0; i < sizeof(known_exit_codes) / sizeof(known_exit_codes[0]); i++)
-		if (known_exit_codes[i].exit_code == code && strcmp(known_exit_codes[i].command, base_name(end->command)) == 0)
-			return known_exit_codes[i].outcome;
 	return "crash";
 }
