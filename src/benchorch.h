@@ -139,6 +139,13 @@ extern bool benchorch_get_config(int64 config_id, Config *config);
 /* The same, locking its row. */
 extern bool benchorch_lock_config(int64 config_id, Config *config);
 
+/*
+ * Locks many, in id order.  Who is going to end more than one attempt calls it
+ * first: the end of an attempt locks the row of its worker, too, and nobody
+ * may wait for a config who holds a worker.
+ */
+extern void benchorch_lock_configs(const int64 *ids, int n);
+
 extern bool benchorch_may_follow(ConfigStatus from, ConfigStatus to);
 
 /* Settles a config whose row is locked: failed, skipped or cancelled. */

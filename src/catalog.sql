@@ -426,27 +426,29 @@ BEGIN
 		slot := register_worker.details -> 'gpus';
 	END IF;
 
-	SELECT w.details ->> 'session' INTO session FROM benchorch.workers AS w WHERE w.name = register_worker.name;
-	INSERT INTO benchorch.workers AS w (name, hardware_config_id, framework_ids, gpus, details, state, reason)
-	VALUES (register_worker.name, h.id, ids, slot, register_worker.details,
-		CASE WHEN register_worker.details ? 'sick' THEN 'draining' ELSE 'active' END, register_worker.details ->> 'sick')
+	SELECT w.id, w.details ->> 'session' INTO worker, session FROM benchorch.workers AS w WHERE w.name = register_worker.name;
+	/* the order of locks: lease, configs, worker */
+	UPDATE benchorch.worker_leases AS l SET expires_at = pg_catalog.now() + lease, heartbeat_at = pg_catalog.now()
+	WHERE l.worker_id = worker;
+	IF register_worker.details ->> 'session' <> COALESCE(session, '') AND worker IS NOT NULL THEN
+		/* the presence, too, was the other process's */
+		UPDATE benchorch.worker_leases AS l SET presence_at = NULL, absent_since = NULL WHERE l.worker_id = worker;
+		PERFORM benchorch.abandon(worker);
+	END IF;
+	INSERT INTO benchorch.workers AS w (name, hardware_config_id, framework_ids, gpus, details)
+	VALUES (register_worker.name, h.id, ids, slot, register_worker.details)
 	ON CONFLICT (name) DO UPDATE SET
 		hardware_config_id = excluded.hardware_config_id,
 		framework_ids = excluded.framework_ids,
 		gpus = excluded.gpus,
 		details = excluded.details,
-		state = CASE WHEN w.state = 'quarantined' THEN w.state ELSE excluded.state END,
-		reason = CASE WHEN w.state = 'quarantined' THEN w.reason ELSE excluded.reason END,
+		state = CASE WHEN w.state = 'quarantined' THEN w.state ELSE 'active' END,
+		reason = CASE WHEN w.state = 'quarantined' THEN w.reason END,
 		registered_at = excluded.registered_at
 	RETURNING w.id INTO worker;
 	INSERT INTO benchorch.worker_leases AS l (worker_id, expires_at, heartbeat_at)
 	VALUES (worker, pg_catalog.now() + lease, pg_catalog.now())
-	ON CONFLICT (worker_id) DO UPDATE SET expires_at = excluded.expires_at, heartbeat_at = excluded.heartbeat_at;
-	IF register_worker.details ->> 'session' <> COALESCE(session, '') THEN
-		/* the presence, too, was the other process's */
-		UPDATE benchorch.worker_leases AS l SET presence_at = NULL, absent_since = NULL WHERE l.worker_id = worker;
-		PERFORM benchorch.abandon(worker);
-	END IF;
+	ON CONFLICT (worker_id) DO NOTHING;
 	RETURN worker;
 END $$;
 COMMENT ON FUNCTION benchorch.register_worker(text, text, text[], jsonb) IS

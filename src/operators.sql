@@ -213,9 +213,12 @@ CREATE FUNCTION benchorch.drain_worker(worker_id uuid) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	released	int := benchorch.release_waiting(worker_id);
 BEGIN
+	/* the worker's row comes after the configs, as where an attempt ends */
 	PERFORM benchorch.set_worker_state(worker_id, 'draining', 'drained by an operator');
-	RETURN benchorch.release_waiting(worker_id);
+	RETURN released;
 END
 $$;
 COMMENT ON FUNCTION benchorch.drain_worker(uuid) IS
@@ -225,12 +228,15 @@ CREATE FUNCTION benchorch.quarantine_worker(worker_id uuid, reason text) RETURNS
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	released	int;
 BEGIN
 	IF reason IS NULL THEN
 		RAISE invalid_parameter_value USING MESSAGE = 'reason must not be NULL';
 	END IF;
+	released := benchorch.release_waiting(worker_id);
 	PERFORM benchorch.set_worker_state(worker_id, 'quarantined', reason);
-	RETURN benchorch.release_waiting(worker_id);
+	RETURN released;
 END
 $$;
 COMMENT ON FUNCTION benchorch.quarantine_worker(uuid, text) IS

@@ -273,6 +273,15 @@ take_back_list(HeldList *list, Outcome outcome, bool waits)
 
 	if (list->n > 1)
 		qsort(list->items, list->n, sizeof(Held), by_config);
+	/* a fault is the worker's: its row is locked with the first config */
+	if (list->n > 1 && (outcome == OUTCOME_NODE_FAULT || outcome == OUTCOME_GPU_FAULT))
+	{
+		int64	   *ids = palloc(sizeof(int64) * list->n);
+
+		for (int i = 0; i < list->n; i++)
+			ids[i] = list->items[i].config_id;
+		benchorch_lock_configs(ids, list->n);
+	}
 	for (int i = 0; i < list->n; i++)
 	{
 		taken += take_back(&list->items[i], outcome, waits);

@@ -329,12 +329,6 @@ find_stored(HandIn *item)
 
 /* ----------------------------------------------------------------- settling */
 
-static Statement lock_configs = {
-	.sql = "SELECT id FROM benchorch.benchmark_configs WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
-	.nargs = 1,
-	.types = {INT8ARRAYOID}
-};
-
 static bool
 is_current_result(const HandIn *item)
 {
@@ -449,11 +443,7 @@ benchorch_settle_results(HandIn *items, int n, bool keep_late)
 
 	/* every verb locks configs in id order; two kinds of change must not take turns */
 	if (failures > 0 && n > 1)
-	{
-		Datum		ids = benchorch_int64_array(config_ids, n);
-
-		benchorch_run(&lock_configs, &ids, NULL);
-	}
+		benchorch_lock_configs(config_ids, n);
 	if (results > 0)
 	{
 		for (int i = 0; i < results; i++)

@@ -96,6 +96,18 @@ benchorch_lock_config(int64 config_id, Config *config)
 	return read_config(&lock_config, config_id, config);
 }
 
+static Statement lock_configs = {
+	.sql = "SELECT id FROM benchorch.benchmark_configs WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE",
+	.nargs = 1,
+	.types = {INT8ARRAYOID}
+};
+
+void
+benchorch_lock_configs(const int64 *ids, int n)
+{
+	benchorch_run(&lock_configs, (Datum[]){benchorch_int64_array(ids, n)}, NULL);
+}
+
 /* ---------------------------------------------------- what every arrow does */
 
 /* A claim whose configs have all left it needs no row. */
@@ -118,10 +130,10 @@ benchorch_forget_delay(int64 config_id)
 	benchorch_run(&delete_delayed, (Datum[]){Int64GetDatum(config_id)}, NULL);
 }
 
-/* A success ends a worker's row of failures (attempts.c). */
+/* A success ends a worker's row of failures (attempts.c); nobody is waited for, since others may hold several. */
 static Statement forget_failures = {
-	.sql = "DELETE FROM benchorch.worker_failures f USING benchorch.claims l"
-	" WHERE l.claim_id = $1 AND f.worker_id = l.worker_id",
+	.sql = "DELETE FROM benchorch.worker_failures WHERE worker_id = (SELECT f.worker_id FROM benchorch.claims l"
+	" JOIN benchorch.worker_failures f ON f.worker_id = l.worker_id WHERE l.claim_id = $1 FOR UPDATE OF f SKIP LOCKED)",
 	.nargs = 1,
 	.types = {INT8OID}
 };

@@ -232,6 +232,8 @@ benchorch_update_many(PG_FUNCTION_ARGS)
 	}
 	else
 	{
+		if (n > 1)
+			benchorch_lock_configs(config_ids, n);
 		for (int i = 0; i < n; i++)
 		{
 			int			k = order[i];
