@@ -15,7 +15,7 @@ PG_CONFIG ?= pg_config
 
 # The install script is src/*.sql in this order: each file uses only what stands above it.
 CAPABILITIES = schema arguments models expected catalog ready progress status matrix claim runner recovery \
-	adapters tools checks requests imports results outcomes ranking operators watch security
+	adapters tools checks requests evaluate imports results outcomes ranking operators watch security
 EXTENSION_PARTS = $(CAPABILITIES:%=src/%.sql)
 EXTENSION_SQL = benchorch--$(EXTVERSION).sql
 

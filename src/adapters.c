@@ -137,10 +137,14 @@ position_of(const char *name, const char *const *names, int n)
 Adapter *
 benchorch_load_adapter(const char *name)
 {
+	MemoryContext context = CurrentMemoryContext;
 	Datum		values[1] = {CStringGetTextDatum(name)};
 	uint64		n = benchorch_run(&select_adapter, values, NULL);
-	Adapter    *adapter = palloc0(offsetof(Adapter, rows) + n * sizeof(AdapterRow));
+	Adapter    *adapter;
 
+	/* SPI leaves its own context as the current one */
+	MemoryContextSwitchTo(context);
+	adapter = palloc0(offsetof(Adapter, rows) + n * sizeof(AdapterRow));
 	adapter->name = pstrdup(name);
 	adapter->no_vars = empty_object();
 	for (uint64 i = 0; i < n; i++)
@@ -164,9 +168,11 @@ benchorch_load_adapter(const char *name)
 	{
 		bool		isnull;
 
+		MemoryContextSwitchTo(context);
 		adapter->has_requests = true;
 		adapter->requests = PointerGetDatum(PG_DETOAST_DATUM_COPY(benchorch_column(0, 1, &isnull)));
 	}
+	MemoryContextSwitchTo(context);
 	return n > 0 || adapter->has_requests ? adapter : NULL;
 }
 
@@ -366,6 +372,7 @@ derive(Metrics *metrics, Metric rate, double sum, double duration)
 static bool
 read_requests(const Adapter *adapter, Jsonb *raw, Metrics *metrics)
 {
+	MemoryContext context = CurrentMemoryContext;
 	Datum		values[2] = {CStringGetTextDatum(adapter->name), JsonbPGetDatum(raw)};
 	bool		found = false;
 	uint64		n;
@@ -373,6 +380,7 @@ read_requests(const Adapter *adapter, Jsonb *raw, Metrics *metrics)
 	if (!adapter->has_requests || JB_ROOT_COUNT(find(raw, adapter->requests, adapter->no_vars)) == 0)
 		return false;
 	n = benchorch_run(&summarize_requests, values, NULL);
+	MemoryContextSwitchTo(context);
 	for (uint64 i = 0; i < n; i++)
 	{
 		int			metric = position_of(benchorch_column_text(i, 1), metric_names, METRICS);

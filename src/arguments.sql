@@ -106,3 +106,12 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION benchorch.check_spec(text, jsonb, text[]) IS
 'Raises 22023 unless spec is an object whose keys are all known and of their types; known: "key: type" each, in the order that the hint lists them; what: how messages call the spec';
+
+CREATE FUNCTION benchorch.small_int(value jsonb) RETURNS int
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+	SELECT CASE WHEN pg_catalog.jsonb_typeof(value) = 'number' THEN
+		CASE WHEN value::pg_catalog.numeric BETWEEN 1 AND 2147483647 AND pg_catalog.trunc(value::pg_catalog.numeric) = value::pg_catalog.numeric
+			THEN value::int END END
+$$;
+COMMENT ON FUNCTION benchorch.small_int(jsonb) IS 'A positive integer; NULL for anything else';

@@ -4,7 +4,7 @@
  *
  *   claim -> take, recovery    operators -> update    hand_in -> results -> outcomes    direct
  *     -> attempts -> status, matrix -> ready, progress -> plans, words
- *   results -> checks -> physics (checks.h) -> subjects, roofline (roofline.h)    results -> adapters    hand_in -> json
+ *   results -> checks -> physics (checks.h) -> subjects, roofline (roofline.h)    results -> adapters    hand_in -> output -> mlperf -> json (json.h)
  *
  * Every function here that takes or changes rows runs inside SPI: the SQL
  * callable functions connect, the rest is called while connected.
@@ -263,13 +263,20 @@ extern Outcome benchorch_judge(Outcome outcome, Datum log, Datum raw, Datum deta
 
 extern Datum benchorch_readable(PG_FUNCTION_ARGS);
 
-/* ----------------------------------------------------------------- in json.c */
+/* ---------------------------------------------------------------- in output.c */
 
 /*
  * The result in what a benchmark printed: an object or an array.  Never raises
  * an error for it: NULL where there is none, and *why says why.
  */
 extern Jsonb *benchorch_parse_output(const char *bytes, Size len, char **why);
+/* The same, also for lines that belong together and for what is no JSON.  adapter may be NULL: unknown. */
+extern Jsonb *benchorch_read_result(const char *bytes, Size len, const char *adapter, char **why);
+
+/* ---------------------------------------------------------------- in mlperf.c */
+
+extern bool benchorch_is_mlperf(const char *bytes, Size len);
+extern Jsonb *benchorch_parse_mlperf(const char *bytes, Size len, char **why);
 
 /* ------------------------------------------------------------- in adapters.c */
 

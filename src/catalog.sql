@@ -510,25 +510,25 @@ BEGIN
 	SELECT r.name, r.cloud, r.gpu, r.gpu_count, r.memory, r.bandwidth, r.bf16, r.fp8, r.tdp, r.link, r.match_names, r.details
 	FROM (VALUES
 		(1, 'g5.xlarge', 'aws', 'NVIDIA A10G', 1, 24 * gib, 600, 70, NULL, 300, NULL,
-			ARRAY['NVIDIA A10G'], '{"interconnect": "none (PCIe4)", "note": "bf16_tflops: published by AWS; there is no data sheet of the A10G"}'::jsonb),
+			ARRAY['NVIDIA A10G'], '{"last_level_cache_bytes": 6291456, "interconnect": "none (PCIe4)", "note": "bf16_tflops: published by AWS; there is no data sheet of the A10G"}'::jsonb),
 		(2, 'g6.xlarge', 'aws', 'NVIDIA L4', 1, 24 * gib, 300, 121, 242, 72, NULL,
-			ARRAY['NVIDIA L4'], '{"interconnect": "none (PCIe4)"}'),
+			ARRAY['NVIDIA L4'], '{"last_level_cache_bytes": 50331648, "interconnect": "none (PCIe4)"}'),
 		(3, 'g6e.xlarge', 'aws', 'NVIDIA L40S', 1, 48 * gib, 864, 362.05, 733, 350, NULL,
-			ARRAY['NVIDIA L40S'], '{"interconnect": "none (PCIe4)", "note": "46068 MiB are usable as the driver reports it"}'),
+			ARRAY['NVIDIA L40S'], '{"last_level_cache_bytes": 100663296, "interconnect": "none (PCIe4)", "note": "46068 MiB are usable as the driver reports it"}'),
 		(4, 'a2-highgpu-1g', 'gcp', 'NVIDIA A100-SXM4-40GB', 1, 40 * gib, 1555, 312, NULL, 400, 300,
-			ARRAY['NVIDIA A100-SXM4-40GB'], '{"interconnect": "NVLink3"}'),
+			ARRAY['NVIDIA A100-SXM4-40GB'], '{"last_level_cache_bytes": 41943040, "interconnect": "NVLink3"}'),
 		(5, 'p4d.24xlarge', 'aws', 'NVIDIA A100-SXM4-40GB', 8, 40 * gib, 1555, 312, NULL, 400, 300,
-			ARRAY['NVIDIA A100-SXM4-40GB'], '{"interconnect": "NVLink3/NVSwitch"}'),
+			ARRAY['NVIDIA A100-SXM4-40GB'], '{"last_level_cache_bytes": 41943040, "interconnect": "NVLink3/NVSwitch"}'),
 		(6, 'p4de.24xlarge', 'aws', 'NVIDIA A100-SXM4-80GB', 8, 80 * gib, 2039, 312, NULL, 400, 300,
-			ARRAY['NVIDIA A100-SXM4-80GB'], '{"interconnect": "NVLink3/NVSwitch"}'),
+			ARRAY['NVIDIA A100-SXM4-80GB'], '{"last_level_cache_bytes": 41943040, "interconnect": "NVLink3/NVSwitch"}'),
 		(7, 'p5.48xlarge', 'aws', 'NVIDIA H100-SXM5-80GB', 8, 80 * gib, 3350, 989, 1979, 700, 450,
-			ARRAY['NVIDIA H100 80GB HBM3'], '{"interconnect": "NVLink4/NVSwitch"}'),
+			ARRAY['NVIDIA H100 80GB HBM3'], '{"last_level_cache_bytes": 52428800, "interconnect": "NVLink4/NVSwitch"}'),
 		(8, 'p5en.48xlarge', 'aws', 'NVIDIA H200-SXM-141GB', 8, 141000000000, 4800, 989, 1979, 700, 450,
-			ARRAY['NVIDIA H200'], '{"interconnect": "NVLink4/NVSwitch", "note": "gpu_memory_bytes: 141 GB are decimal"}'),
+			ARRAY['NVIDIA H200'], '{"last_level_cache_bytes": 52428800, "interconnect": "NVLink4/NVSwitch", "note": "gpu_memory_bytes: 141 GB are decimal"}'),
 		(9, 'p6-b200.48xlarge', 'aws', 'NVIDIA B200-SXM-180GB', 8, 180 * gib, 8000, 2250, 4500, 1000, 900,
-			ARRAY['NVIDIA B200'], '{"interconnect": "NVLink5", "note": "bandwidth_gbps: sources say 7700 or 8000; nvfp4_tflops: not in our sources"}'),
+			ARRAY['NVIDIA B200'], '{"last_level_cache_bytes": 132120576, "interconnect": "NVLink5", "note": "bandwidth_gbps: sources say 7700 or 8000; nvfp4_tflops: not in our sources"}'),
 		(10, 'ND MI300X v5', 'azure', 'AMD Instinct MI300X', 8, 192 * gib, 5300, 1307, 2615, 750, 448,
-			ARRAY['AMD Instinct MI300X', 'AMD Instinct MI300X OAM'], '{"interconnect": "Infinity Fabric", "note": "tdp_w: not verified"}')
+			ARRAY['AMD Instinct MI300X', 'AMD Instinct MI300X OAM'], '{"last_level_cache_bytes": 268435456, "interconnect": "Infinity Fabric", "note": "tdp_w: not verified"}')
 	) AS r (position, name, cloud, gpu, gpu_count, memory, bandwidth, bf16, fp8, tdp, link, match_names, details)
 	WHERE NOT EXISTS (SELECT FROM benchorch.hardware_configs AS c WHERE c.name = r.name)
 	ORDER BY r.position

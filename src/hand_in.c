@@ -100,7 +100,7 @@ parse_raw(HandIn *item)
 	bytea	   *output = DatumGetByteaPP(item->raw);
 	char	   *why;
 
-	item->parsed = benchorch_parse_output(VARDATA_ANY(output), VARSIZE_ANY_EXHDR(output), &why);
+	item->parsed = benchorch_read_result(VARDATA_ANY(output), VARSIZE_ANY_EXHDR(output), NULL, &why);
 	if (item->parsed == NULL)
 		item->message = psprintf("output is no result: %s", why);
 	else if (!is_object(item->parsed) && !is_array_of_objects(item->parsed))

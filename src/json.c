@@ -1,28 +1,19 @@
 /*
- * Reading what a benchmark printed.
+ * Reading JSON as programs print it.
  *
- * Benchmarks print JSON among log lines, with NaN and Infinity, with broken
- * bytes, or not at all.  One scanner walks over a candidate: it checks the
- * grammar and, where asked, writes a clean copy, which jsonb_in takes without
- * fail.  Nothing here raises an error for what a benchmark printed, so that no
- * caller needs a subtransaction; whoever gets NULL gets the reason too.
+ * A scanner walks over one value: it checks the grammar and, where asked,
+ * writes a clean copy, which jsonb_in takes without fail.  Nothing here raises
+ * an error for what a benchmark printed, so that no caller needs a
+ * subtransaction; whoever gets false gets the reason too.
  *
  * What the copy changes: NaN and infinities become null; NUL bytes, \u0000,
  * invalid UTF-8 and lone surrogates become U+FFFD; other \u escapes become the
  * characters that they mean.  What the scanner refuses beyond the grammar is
  * what jsonb would raise errors for: numbers beyond numeric, deep nesting, and
  * values larger than a jsonb can be.
- *
- * Which part of the output is the result (docs/results.md):
- *   1. all of it, where it is one object or array;
- *   2. else the last object, or array of objects, that begins in the first
- *      column and has nothing but white space after it on its last line;
- *   3. or the last line that is an object, where that stands after it (inside
- *      of something that began earlier and never ended).
- * What is indented is part of something larger, and never the result.
- * Every step takes time in proportion to the length of the output.
  */
 #include "benchorch.h"
+#include "json.h"
 
 #include <ctype.h>
 
@@ -36,27 +27,10 @@
 #define MAX_DIGITS 1000			/* of a number, in all */
 #define MAX_EXPONENT 1000
 
-/*
- * A jsonb's containers are limited to 256 MB, and to 2^23 members before the
- * array that jsonb_in collects them in becomes too large to allocate.  Every
- * value costs at most its length in text and this.
- */
-#define MAX_SIZE 0x0FFFFFFF
+/* Every value costs at most its length in text and this. */
 #define VALUE_SIZE 32
 
 #define REPLACEMENT "\xEF\xBF\xBD"	/* U+FFFD */
-
-typedef struct Scanner
-{
-	const char *start;			/* of the whole output */
-	const char *end;
-	const char *at;
-	StringInfo	copy;			/* NULL: only look */
-	Size		values;			/* so far */
-	const char *error;			/* what is wrong at "at" */
-	bool		limit;			/* it is JSON, but more than jsonb takes */
-	bool		object_first;	/* the first member of a top-level array is an object */
-} Scanner;
 
 static bool
 fail(Scanner *s, const char *error)
@@ -80,21 +54,15 @@ put(Scanner *s, const char *bytes, Size len)
 }
 
 static bool
-is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-static bool
 is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
-static void
-skip_space(Scanner *s)
+void
+benchorch_skip_space(Scanner *s)
 {
-	while (s->at < s->end && is_space(*s->at))
+	while (s->at < s->end && benchorch_is_space(*s->at))
 		s->at++;
 }
 
@@ -318,8 +286,8 @@ scan_scalar(Scanner *s)
  * One value, at "at" and without white space before it.  Where false is
  * returned, "at" and "error" say why.
  */
-static bool
-scan_value(Scanner *s)
+bool
+benchorch_scan_json(Scanner *s)
 {
 	char		closing[MAX_DEPTH];
 	const char *begin = s->at;
@@ -336,7 +304,7 @@ scan_value(Scanner *s)
 		/* a value begins here */
 		CHECK_FOR_INTERRUPTS();
 		s->values++;
-		if ((s->at - begin) + s->values * VALUE_SIZE > MAX_SIZE)
+		if ((s->at - begin) + s->values * VALUE_SIZE > JSON_MAX_SIZE)
 			return refuse(s, "more than a jsonb can hold");
 		if (c == '{' || c == '[')
 		{
@@ -347,7 +315,7 @@ scan_value(Scanner *s)
 			closing[depth++] = c + 2;	/* both brackets close two places on */
 			put(s, s->at, 1);
 			s->at++;
-			skip_space(s);
+			benchorch_skip_space(s);
 			if (s->at == s->end || *s->at != c + 2)
 			{
 				if (c == '{')
@@ -363,7 +331,7 @@ scan_value(Scanner *s)
 		{
 			if (depth == 0)
 				return true;
-			skip_space(s);
+			benchorch_skip_space(s);
 			if (s->at == s->end)
 			{
 				bool		in_object = closing[depth - 1] == '}';
@@ -381,7 +349,7 @@ scan_value(Scanner *s)
 				return fail(s, closing[depth - 1] == '}' ? "expected \",\" or \"}\"" : "expected \",\" or \"]\"");
 			put(s, s->at, 1);
 			s->at++;
-			skip_space(s);
+			benchorch_skip_space(s);
 			break;
 		}
 		if (closing[depth - 1] == ']')
@@ -395,132 +363,23 @@ key:
 			return fail(s, "expected a member's name in quotes");
 		if (!scan_string(s))
 			return false;
-		skip_space(s);
+		benchorch_skip_space(s);
 		if (s->at == s->end || *s->at != ':')
 			return fail(s, "expected \":\" after a member's name");
 		put(s, s->at, 1);
 		s->at++;
-		skip_space(s);
+		benchorch_skip_space(s);
 	}
 }
 
-/* Where the line that contains p ends, and where it begins. */
-static const char *
-line_end(const Scanner *s, const char *p)
-{
-	const char *newline = memchr(p, '\n', s->end - p);
-
-	return newline ? newline : s->end;
-}
-
-static const char *
-line_start(const Scanner *s, const char *p)
-{
-	while (p > s->start && p[-1] != '\n')
-		p--;
-	return p;
-}
-
-/* Whether nothing but white space follows on the line. */
-static bool
-at_line_end(const Scanner *s)
-{
-	for (const char *p = s->at; p < s->end && *p != '\n'; p++)
-		if (!is_space(*p))
-			return false;
-	return true;
-}
-
-static char *
-describe(const Scanner *s)
+char *
+benchorch_describe_fault(const Scanner *s)
 {
 	int			line = 1;
 
 	for (const char *p = s->start; p < s->at; p++)
 		line += *p == '\n';
 	return psprintf("%s at byte %zu, line %d", s->error, (Size) (s->at - s->start) + 1, line);
-}
-
-/*
- * Rule 2.  A candidate that fails on a later line is not tried again from the
- * lines between: what they held was part of it.  Returns where the last one
- * begins (NULL: none); *end is where it ends.  Where the last one is JSON that
- * jsonb cannot take, that is the answer, and not an earlier one: *limit is set.
- * *failed stands where the last that failed did.
- */
-static const char *
-last_block(Scanner *s, const char **end, bool *limit, Scanner *failed)
-{
-	const char *found = NULL;
-	const char *line = s->start;
-
-	while (line < s->end)
-	{
-		const char *next = line_end(s, line) + 1;
-
-		CHECK_FOR_INTERRUPTS();
-		if (*line == '{' || *line == '[')
-		{
-			bool		whole;
-			bool		candidate;
-
-			s->at = line;
-			whole = scan_value(s);
-			candidate = *line == '{' || s->object_first;
-			if (whole && candidate && at_line_end(s))
-			{
-				found = line;
-				*end = s->at;
-				*limit = false;
-			}
-			else if (!whole && candidate && (s->limit || !*limit))
-			{
-				*failed = *s;
-				*limit = s->limit;
-			}
-			if (whole)
-				next = Max(next, line_end(s, s->at) + 1);
-			else if (s->at >= next)
-				next = line_start(s, s->at);
-		}
-		line = next;
-	}
-	return found;
-}
-
-/* Rule 3: from the last line back to "after"; the rest is as in last_block. */
-static const char *
-last_line(const Scanner *s, const char *after, const char **end, bool *limit, Scanner *failed)
-{
-	const char *line_stop = s->end;
-
-	while (line_stop > after)
-	{
-		const char *line = line_start(s, line_stop);
-
-		CHECK_FOR_INTERRUPTS();
-		if (line < line_stop && *line == '{' && line >= after)
-		{
-			Scanner		one = {.start = s->start, .end = line_stop, .at = line};
-
-			if (!scan_value(&one))
-			{
-				if (one.limit)
-				{
-					*limit = true;
-					*failed = one;
-					return NULL;
-				}
-			}
-			else if (at_line_end(&one))
-			{
-				*end = one.at;
-				return line;
-			}
-		}
-		line_stop = line > s->start ? line - 1 : s->start;
-	}
-	return NULL;
 }
 
 /*
@@ -568,72 +427,11 @@ to_database_encoding(StringInfo text, char **why)
 	return out.data;
 }
 
-/*
- * The result in what a benchmark printed, as jsonb: an object or an array.
- * NULL where there is none, and *why says why, with the position.
- */
 Jsonb *
-benchorch_parse_output(const char *bytes, Size len, char **why)
+benchorch_copy_to_jsonb(StringInfo copy, char **why)
 {
-	Scanner		s = {.start = bytes, .end = bytes + len, .at = bytes};
-	StringInfoData copy;
-	const char *begin;
-	const char *end = bytes + len;
-	char	   *text;
+	char	   *text = to_database_encoding(copy, why);
 
-	*why = NULL;
-	if (len >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0)
-		s.at = s.start += 3;	/* a byte order mark */
-	skip_space(&s);
-	begin = s.at;
-	if (begin == s.end)
-	{
-		*why = pstrdup("no output");
-		return NULL;
-	}
-	if (len > MAX_SIZE)
-	{
-		*why = psprintf("output of %zu bytes is more than a jsonb can hold", len);
-		return NULL;
-	}
-
-	initStringInfo(&copy);
-	s.copy = &copy;
-	if ((*begin != '{' && *begin != '[') || !scan_value(&s) || (skip_space(&s), s.at != s.end))
-	{
-		Scanner		failed = s;
-		const char *line;
-		const char *line_stop;
-		bool		limit = false;
-
-		/* look without copying, then copy what was chosen */
-		s.copy = NULL;
-		if (s.at > begin && s.error == NULL)
-			failed.error = "text follows the JSON";
-		begin = last_block(&s, &end, &limit, &failed);
-		if (!limit)
-		{
-			line = last_line(&s, begin ? end : s.start, &line_stop, &limit, &failed);
-			if (line)
-			{
-				begin = line;
-				end = line_stop;
-			}
-		}
-		if (begin == NULL || limit)
-		{
-			*why = failed.error ? describe(&failed) : pstrdup("no JSON object in the output");
-			return NULL;
-		}
-		resetStringInfo(&copy);
-		s.copy = &copy;
-		s.at = begin;
-		s.end = end;
-		if (!scan_value(&s))
-			elog(ERROR, "JSON could not be read again: %s", describe(&s));
-	}
-
-	text = to_database_encoding(&copy, why);
 	if (text == NULL)
 		return NULL;
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));

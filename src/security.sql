@@ -34,7 +34,7 @@ AS $$
 BEGIN
 	PERFORM benchorch.grant_functions(role, ARRAY['progress', 'list_configs', 'explain_empty', 'watch', 'logs', 'report_html',
 		'check_invariants', 'known_models', 'normalize', 'guess_adapter', 'metric_names', 'requests', 'request_times',
-		'request_statistics', 'summarize_requests', 'describe', 'number_of', 'says_failed', 'subject', 'checks_of', 'normalize_architecture', 'memory_per_gpu', 'fit_gpus',
+		'request_statistics', 'summarize_requests', 'describe', 'number_of', 'says_failed', 'subject', 'subject_of', 'checks_of', 'evaluate', 'parse_output', 'explain_result', 'csv_rows', 'normalize_architecture', 'memory_per_gpu', 'fit_gpus',
 		'roofline', 'batch_seconds', 'precision_bytes', 'compute_tflops', 'rounds', 'expected_seconds', 'lane_paces', 'predict',
 		'require_model', 'require_status', 'served_lanes']);
 	EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA benchorch TO %I', role);
@@ -66,7 +66,7 @@ BEGIN
 		'register_framework', 'register_workload', 'create_template', 'populate_matrix', 'submit', 'reset_stale', 'finalize',
 		'pause', 'resume', 'cancel', 'retry_failed', 'reprioritize', 'drain_worker', 'quarantine_worker',
 		'unquarantine_worker', 'archive_completed', 'schedule_maintenance', 'unschedule_maintenance',
-		'config_priority']);
+		'config_priority', 'import_result', 'import_results', 'recheck', 'switch_check']);
 	/* not lane_id, claim_id and the like: they belong to the extension */
 	EXECUTE format('GRANT DELETE, TRUNCATE, INSERT (%1$s), UPDATE (%1$s) ON benchorch.benchmark_configs TO %2$I',
 		'model_version_id, hardware_config_id, framework_id, workload_type, batch_size, sequence_length, params, priority,'

@@ -407,6 +407,14 @@ AS $$
 		('aiperf-requests', 'input_tokens', '$.metrics.input_sequence_length.value', 1),
 		('aiperf-requests', 'output_tokens', '$.metrics.output_sequence_length.value', 1),
 		('aiperf-requests', 'failed', '$.error', 1)
+	), row AS (
+		SELECT s.adapter, s.metric || '_' || k.statistic || '_ms' AS metric, s.preference, format(s.path, k.word) AS path, s.scale,
+			s.method::text[] || CASE WHEN k.statistic <> 'mean' THEN s.percentile_method::text[] END AS method
+		FROM spread AS s, LATERAL (VALUES ('mean', s.mean), ('p50', s.p50), ('p90', s.p90), ('p95', s.p95), ('p99', s.p99))
+			AS k (statistic, word)
+		WHERE k.word IS NOT NULL
+		UNION ALL
+		SELECT adapter, metric, preference, path, scale, method::text[] FROM single
 	), signs AS (
 		INSERT INTO benchorch.adapter_signs (adapter, position, sign, lines)
 		SELECT adapter, position, sign::jsonpath, lines FROM tool
@@ -419,15 +427,13 @@ AS $$
 	INSERT INTO benchorch.adapters (adapter, metric, preference, path, scale, method)
 	SELECT r.adapter, r.metric, r.preference, r.path::jsonpath, r.scale, r.method || tool.method::text[]
 	FROM (
-		SELECT s.adapter, s.metric || '_' || k.statistic || '_ms' AS metric, s.preference, format(s.path, k.word) AS path, s.scale,
-			s.method::text[] || CASE WHEN k.statistic <> 'mean' THEN s.percentile_method::text[] END AS method
-		FROM spread AS s, LATERAL (VALUES ('mean', s.mean), ('p50', s.p50), ('p90', s.p90), ('p95', s.p95), ('p99', s.p99))
-			AS k (statistic, word)
-		WHERE k.word IS NOT NULL
-		UNION ALL
-		SELECT adapter, metric, preference, path, scale, method::text[] FROM single
+		SELECT * FROM row
 		UNION ALL
 		SELECT adapter, metric, 1, '$.' || metric, 1, '{}' FROM own
+		UNION ALL
+		/* of several benchmarks in a report the last one, as of several lines */
+		SELECT adapter, metric, preference + 10, replace(path, '[*]', '[last]'), scale, method || '{last_of_several}'::text[]
+		FROM row WHERE adapter = 'guidellm' AND path LIKE '%[*]%'
 	) AS r JOIN tool ON tool.adapter = r.adapter
 	ON CONFLICT DO NOTHING
 $$;
