@@ -255,6 +255,17 @@ SELECT accepted, status FROM held, LATERAL benchorch.hand_in(config_id, claim_id
 SELECT a.outcome, a.blamed, w.state, cardinality(w.framework_ids) AS frameworks FROM held h JOIN benchorch.attempts a USING (config_id, claim_id) JOIN benchorch.workers w ON w.id = a.worker_id;
 SELECT * FROM benchorch.check_invariants();
 
+-- the engine ran out of it before it was ready: nothing of its lane fits
+SELECT benchorch.register_worker('lane', 'g6.xlarge', '{SGLang}') AS l \gset
+TRUNCATE held;
+INSERT INTO held SELECT config_id, claim_id, 1 FROM benchorch.claim_batch(1, worker_id => :'l', model_version_id => :o);
+SELECT status, count(*) FROM benchorch.benchmark_configs c JOIN benchorch.frameworks f ON f.id = c.framework_id AND f.name = 'SGLang' WHERE model_version_id = :o GROUP BY 1 ORDER BY 1;
+SELECT accepted, status FROM held, LATERAL benchorch.hand_in(config_id, claim_id, 'gpu_oom', '', details => '{"gpu_free_share": 0.99, "before_ready": true}');
+SELECT status, count(*) FROM benchorch.benchmark_configs c JOIN benchorch.frameworks f ON f.id = c.framework_id AND f.name = 'SGLang' WHERE model_version_id = :o GROUP BY 1 ORDER BY 1;
+SELECT DISTINCT regexp_replace(error_message, '\d+', 'N') AS why FROM benchorch.benchmark_configs c JOIN benchorch.frameworks f ON f.id = c.framework_id AND f.name = 'SGLang'
+WHERE model_version_id = :o AND c.status = 'skipped';
+SELECT * FROM benchorch.check_invariants();
+
 -- three failures in a row, of different configs: the worker is quarantined, and the attempts are refunded
 SELECT benchorch.cancel(:o) > 0 AS cancelled, benchorch.retry_failed(:o) > 0 AS opened;
 SELECT benchorch.register_worker('broken', 'g6.xlarge', '{SGLang}') AS b, benchorch.register_worker('sound', 'g6.xlarge', '{SGLang}') AS s \gset

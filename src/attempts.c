@@ -15,7 +15,8 @@
  *     quarantined, and the attempts are refunded;
  *   - a config that ran out of the GPU's memory, with nothing else on it, is a
  *     witness: what is pending in its lane and at least as large in batch size
- *     and sequence length is skipped.
+ *     and sequence length is skipped; all of the lane where its engine had not
+ *     become ready.
  */
 #include "benchorch.h"
 
@@ -208,10 +209,10 @@ static Statement dominated_configs = {
 	.sql = "SELECT c.id FROM benchorch.benchmark_configs w JOIN benchorch.benchmark_configs c"
 	" ON c.model_version_id = w.model_version_id AND c.lane_id = w.lane_id"
 	" WHERE w.id = $1 AND c.id <> w.id AND c.status = 'pending'"
-	" AND c.batch_size >= w.batch_size AND c.sequence_length >= w.sequence_length"
+	" AND ($2 OR (c.batch_size >= w.batch_size AND c.sequence_length >= w.sequence_length))"
 	" FOR NO KEY UPDATE OF c SKIP LOCKED",
-	.nargs = 1,
-	.types = {INT8OID}
+	.nargs = 2,
+	.types = {INT8OID, BOOLOID}
 };
 
 /*
@@ -220,12 +221,14 @@ static Statement dominated_configs = {
  * others are not waited for.
  */
 static void
-prune(int64 witness_id)
+prune(int64 witness_id, bool whole_lane)
 {
-	Datum		values[1] = {Int64GetDatum(witness_id)};
+	Datum		values[2] = {Int64GetDatum(witness_id), BoolGetDatum(whole_lane)};
 	uint64		n = benchorch_run(&dominated_configs, values, NULL);
 	int64	   *ids = palloc(sizeof(int64) * Max(n, 1));
-	char	   *reason = psprintf("needs at least the GPU memory of config " INT64_FORMAT ", which ran out of it",
+	char	   *reason = psprintf(whole_lane
+							? "the engine of its lane ran out of GPU memory before it was ready, in config " INT64_FORMAT
+							: "needs at least the GPU memory of config " INT64_FORMAT ", which ran out of it",
 							witness_id);
 
 	for (uint64 i = 0; i < n; i++)
@@ -239,20 +242,38 @@ prune(int64 witness_id)
 	}
 }
 
+/* A member of details; NULL where it is missing or of another type. */
+static JsonbValue *
+detail(Datum details, const char *key, enum jbvType type, JsonbValue *buffer)
+{
+	JsonbValue *value;
+
+	if (details == (Datum) 0 || !JB_ROOT_IS_OBJECT(DatumGetJsonbP(details)))
+		return NULL;
+	value = getKeyJsonValueFromContainer(&DatumGetJsonbP(details)->root, key, strlen(key), buffer);
+	return value != NULL && value->type == type ? value : NULL;
+}
+
 /* The share of the GPU's memory that was free before the run, as the worker saw it; -1 where it did not look. */
 static double
 free_gpu_share(Datum details)
 {
-	JsonbValue *value;
 	JsonbValue	buffer;
+	JsonbValue *value = detail(details, "gpu_free_share", jbvNumeric, &buffer);
 
-	if (details == (Datum) 0 || !JB_ROOT_IS_OBJECT(DatumGetJsonbP(details)))
-		return -1;
-	value = getKeyJsonValueFromContainer(&DatumGetJsonbP(details)->root, "gpu_free_share", strlen("gpu_free_share"),
-										 &buffer);
-	if (value == NULL || value->type != jbvNumeric)
+	if (value == NULL)
 		return -1;
 	return DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));
+}
+
+/* Whether the lane's engine had not even become ready. */
+static bool
+ended_before_ready(Datum details)
+{
+	JsonbValue	buffer;
+	JsonbValue *value = detail(details, "before_ready", jbvBool, &buffer);
+
+	return value != NULL && value->val.boolean;
 }
 
 bool
@@ -350,7 +371,7 @@ benchorch_end_attempt(int64 config_id, int64 claim_id, Outcome outcome, bool rel
 	if (has_worker && policy->suspect)
 		note_failure(&worker, config_id, message);
 	if (outcome == OUTCOME_GPU_OOM && free_share >= FREE_GPU_SHARE)
-		prune(config_id);
+		prune(config_id, ended_before_ready(details));
 	return true;
 }
 

@@ -219,6 +219,36 @@ foreach my $name (sort keys %starts)
 	like(outcomes($id), qr/^1: $outcome .*\Q$message\E/, "$name: $outcome");
 }
 
+# ------------------------------------------------------------------ by hand
+
+# What --run-one prints for a config: exit code, standard output, standard error.
+sub by_hand
+{
+	my ($config, @options) = @_;
+	my ($out, $err);
+	IPC::Run::run([ $worker, '--db', $node->connstr('postgres'), '--hardware', 'box', '--work-dir', $work_dir, '--run-one', $config,
+		@options ], '<', \undef, '>', \$out, '2>', \$err, IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+	return ($? >> 8, $out, $err);
+}
+
+my $state = q{SELECT md5(string_agg(t, '|')) FROM (SELECT c::text AS t FROM benchorch.benchmark_configs c ORDER BY id) s};
+my $before = sql($state);
+my ($third, $fourth) = split /\n/, sql(qq{SELECT id FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND batch_size IN (3, 4) ORDER BY batch_size});
+my ($code, $out, $err) = by_hand($third);
+is($code, 0, 'a config is run by hand');
+is($out, qq({"n": 3, "bad": NaN, "far": Infinity}\n), 'its result is printed');
+like($err, qr/^error nonsense$.*^config $third: ok after [0-9.]+ s$/ms, 'and its log');
+($code, $out, $err) = by_hand($fourth, '--keep');
+is($code, 1, 'one that fails ends with 1');
+like($err, qr/^config $fourth: crash after [0-9.]+ s: exit code 7: last words$/m, 'and says why');
+like($err, qr/^kept: (\S+)$/m, '--keep says where its directory is');
+my ($kept) = $err =~ /^kept: (\S+)$/m;
+ok(-d $kept, 'which is there') and rmdir $kept;
+($code, $out, $err) = by_hand('999999');
+is($code, 65, 'a config that does not exist');
+like($err, qr/config 999999 does not exist/, 'is told');
+is(sql($state), $before, 'nothing is claimed or changed');
+
 is(join(' ', glob "$work_dir/*"), '', 'no file is left');
 is(`pgrep -f 'sleep 100[34]'`, '', 'no process is left');
 is(sql('SELECT * FROM benchorch.check_invariants()'), '', 'the invariants hold');

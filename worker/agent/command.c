@@ -172,7 +172,9 @@ remove_entry(const char *path, const struct stat *info, int type, struct FTW *ft
 void
 command_remove_directory(char *directory, const RunSettings *settings)
 {
-	if (directory != NULL && !settings->keep)
+	if (directory != NULL && settings->keep)
+		fprintf(stderr, "kept: %s\n", directory);
+	else if (directory != NULL)
 		nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 	free(directory);
 }

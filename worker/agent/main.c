@@ -4,6 +4,7 @@
  * Sets everything up: options, log, events, the connection, the names of
  * worker, hardware and frameworks; the work itself is in worker.c.
  */
+#include "byhand.h"
 #include "calls.h"
 #include "events.h"
 #include "log.h"
@@ -161,7 +162,25 @@ choose_hardware(const Options *options, Machine *machine, char **hardware)
 	return code;
 }
 
-/* From the options to a registered worker at work; the exit code. */
+/* Registers, and works unless that was all; the exit code. */
+static int
+be_worker(const WorkerSetup *setup)
+{
+	int			code = worker_register(setup);
+
+	if (code != 0)
+		return code;
+	if (setup->options->register_only)
+	{
+		printf("%s %s\n", worker_id(), setup->hardware);
+		return 0;
+	}
+	if (events_stop_signal() == 0)
+		database_set_limit(EVENTS_NEVER);
+	return worker_work();
+}
+
+/* From the options to the connection, the hardware, and the work; the exit code. */
 static int
 serve(const Options *options)
 {
@@ -176,7 +195,7 @@ serve(const Options *options)
 	database_set_limit(events_now() + CONNECT_PATIENCE);
 	if (*wanted == '\0' && is_installed(DEFAULT_FRAMEWORK, directory))
 		wanted = DEFAULT_FRAMEWORK;
-	if (*wanted == '\0')
+	if (*wanted == '\0' && options->run_one == NULL)
 	{
 		log_message(LOG_ERROR, "usage",
 					DEFAULT_FRAMEWORK " is not installed here; say with --framework what this worker can run");
@@ -188,7 +207,7 @@ serve(const Options *options)
 					database_message());
 		code = EXIT_TEMPORARY;
 	}
-	else if ((name = choose_name(options, &machine)) == NULL)
+	else if (options->run_one == NULL && (name = choose_name(options, &machine)) == NULL)
 		code = EXIT_BAD_USAGE;
 	else if ((code = choose_hardware(options, &machine, &hardware)) == 0)
 	{
@@ -206,18 +225,11 @@ serve(const Options *options)
 					.pass_env = options->pass_env,
 					.silence = options->silence,
 					.own_directory = directory,
+					.keep = options->keep,
 				},
 		};
 
-		code = worker_register(&setup);
-		if (code == 0 && options->register_only)
-			printf("%s %s\n", worker_id(), hardware);
-		else if (code == 0)
-		{
-			if (events_stop_signal() == 0)
-				database_set_limit(EVENTS_NEVER);
-			code = worker_work();
-		}
+		code = options->run_one ? byhand_run(options->run_one, &setup.run_settings) : be_worker(&setup);
 	}
 	if (events_stop_signal() != 0 && code == EXIT_TEMPORARY)
 		code = EXIT_SIGNALLED + events_stop_signal();
@@ -243,7 +255,7 @@ main(int argc, char **argv)
 					strerror(errno));
 			code = EXIT_BAD_USAGE;
 		}
-		else if (!events_open(worker_on_stop) || !process_init())
+		else if (!events_open(options.run_one ? byhand_on_stop : worker_on_stop) || !process_init())
 		{
 			fprintf(stderr, "benchorch-worker: could not set up signals and child processes: %s\n", strerror(errno));
 			code = EXIT_TEMPORARY;

@@ -78,7 +78,11 @@ run_start(Run *run, const Config *config, Lane *lane, const RunSettings *setting
 	run->started_at = wall_clock();
 	environment_look(settings->machine, config->gpus, &run->before);
 	if (run->lane != NULL)
+	{
 		lane_forget_log(lane);
+		for (int i = 0; i < run->before.gpu_count; i++)
+			run->before.gpus[i].memory_free_bytes = lane->before.gpus[i].memory_free_bytes;
+	}
 	if (config->protocol == PROTOCOL_STREAM)
 	{
 		send_line(run);
@@ -299,12 +303,12 @@ judge_answer(Run *run, Result *result)
 /* ----------------------------------------------------------- what comes out */
 
 static void
-write_details(const Run *run, const Task *task, uint64_t bytes_dropped, Result *result)
+write_details(const Run *run, const Task *task, bool before_ready, uint64_t bytes_dropped, Result *result)
 {
 	Buffer	   *json = &result->details;
 	int			status = task->process.wait_status;
 	bool		ended = task->started && task->process.exited;
-	double		free_share = environment_free_share(run->settings->machine, run->lane ? &run->lane->before : &run->before);
+	double		free_share = environment_free_share(run->settings->machine, &run->before);
 
 	json_open(json, NULL, '{');
 	json_open(json, "argv", '[');
@@ -323,6 +327,8 @@ write_details(const Run *run, const Task *task, uint64_t bytes_dropped, Result *
 	json_number(json, "started_at", run->started_at, 6);
 	json_number(json, "ended_at", run->started_at + result->seconds, 6);
 	json_int(json, "bytes_dropped", bytes_dropped);
+	if (before_ready)
+		json_bool(json, "before_ready", true);
 	if (free_share >= 0)
 		json_number(json, "gpu_free_share", free_share, 4);
 	environment_write(run->settings->machine, &run->before, &run->after, "environment", json);
@@ -376,7 +382,7 @@ run_finish(Run *run, Result *result)
 	result->seconds = wall_clock() - run->started_at;
 	log_mask(&result->log);
 	log_mask(&result->message);
-	write_details(run, run->server_died ? &run->lane->main : task, bytes_dropped, result);
+	write_details(run, run->server_died ? &run->lane->main : task, false, bytes_dropped, result);
 
 	task_free(&run->task);
 	command_remove_directory(run->directory, run->settings);
@@ -401,7 +407,7 @@ run_without_lane(const Config *config, const Lane *lane, const RunSettings *sett
 		bytes_dropped = capture_render(&lane->main.process.log, &result->log);
 	log_mask(&result->log);
 	log_mask(&result->message);
-	write_details(&run, &lane->main, bytes_dropped, result);
+	write_details(&run, &lane->main, true, bytes_dropped, result);
 }
 
 void

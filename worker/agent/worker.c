@@ -557,6 +557,7 @@ run_config(Config *config)
 		return;
 	}
 	spool_write(&finished);
+	FAULT_POINT("after_spool");
 	/* what went wrong may change what comes next: configs are pruned, this worker is quarantined */
 	if (strcmp(finished.outcome, "ok") != 0)
 		hand_in_finished();

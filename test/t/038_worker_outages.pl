@@ -1,0 +1,191 @@
+# No result is lost while the database comes and goes: ten restarts and a long
+# absence during a run of 200 configs, a worker that dies with a result in its
+# spool, a spool that is damaged, one that is another database's, and a
+# connection string of several hosts.
+#
+# BENCHORCH_OUTAGE_SECONDS=60 makes the long absence as long as in earnest.
+use strict;
+use warnings FATAL => 'all';
+
+use Cwd qw(abs_path);
+use FindBin;
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($worker, $faulty) = map { abs_path("$FindBin::Bin/../../build/$_") } qw(benchorch-worker benchorch-worker-faults);
+die "build/benchorch-worker is not there; make tests builds it\n" unless $worker && -x $worker && $faulty && -x $faulty;
+my $outage = $ENV{BENCHORCH_OUTAGE_SECONDS} // 5;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', "fsync = on\nbenchorch.lease = '" . (2 * $outage + 60) . "s'\n");
+$node->start;
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+sql('CREATE EXTENSION benchorch');
+sql(q{SELECT benchorch.register_hardware('box', '{"kind": "cpu"}'), benchorch.register_workload('chatbot', '{}')});
+
+my $home = $ENV{HOME} = abs_path(PostgreSQL::Test::Utils::tempdir);
+my $work_dir = abs_path(PostgreSQL::Test::Utils::tempdir);
+my $spool = "$work_dir/spool";
+
+# A runner that writes down each config that it has run.
+open my $file, '>', "$home/runner" or die;
+print $file <<'EOT';
+#!/bin/sh
+echo 'ready 1'
+while read -r line; do
+	id=$(printf '%s' "$line" | sed 's/.*"config_id": *\([0-9]*\).*/\1/')
+	sleep 0.05
+	echo "$id" >> "$HOME/ran"
+	echo "{\"ran\": $id}"
+done
+EOT
+close $file;
+chmod 0755, "$home/runner";
+sql(qq{SELECT benchorch.register_framework('runner', '{"protocol": "stream", "command": ["$home/runner"]}')});
+
+sub model_for
+{
+	my ($n) = @_;
+	my $sizes = join ', ', 1 .. $n;
+	sql(qq{SELECT benchorch.create_template('t$n', '{"hardware": ["box"], "frameworks": ["runner"], "workloads": ["chatbot"],
+		"batch_sizes": [$sizes], "sequence_lengths": [1024]}')});
+	my $id = sql(q{SELECT benchorch.register_model('model')});
+	sql("SELECT benchorch.populate_matrix('$id', template => 't$n')");
+	unlink "$home/ran";
+	return $id;
+}
+
+my $number = 0;
+sub start_worker
+{
+	my ($binary, $name, @options) = @_;
+	my %it = (log => "$PostgreSQL::Test::Utils::log_path/outages_" . $number++ . '.json');
+	unlink $it{log};
+	$it{handle} = IPC::Run::start([ $binary, '--db', $node->connstr('postgres'), '--hardware', 'box', '--name', $name, '--framework', 'runner',
+		'--work-dir', $work_dir, '--spool', $spool, '--log', $it{log}, '--until-settled', @options ], '<', \undef, '>', \$it{out}, '2>', \$it{err},
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default + $outage));
+	return \%it;
+}
+sub end_of
+{
+	my ($it) = @_;
+	$it->{handle}->finish;
+	my $status = $it->{handle}{KIDS}[0]{RESULT};
+	return $status & 127 ? -($status & 127) : $status >> 8;
+}
+sub ran
+{
+	my @ids = -e "$home/ran" ? split /\n/, slurp_file("$home/ran") : ();
+	return @ids;
+}
+sub wait_until
+{
+	my ($what, $condition) = @_;
+	my $tries = 50 * $PostgreSQL::Test::Utils::timeout_default;
+	until ($condition->())
+	{
+		die "timed out waiting: $what\n" if !$tries--;
+		select undef, undef, undef, 0.02;
+	}
+}
+sub spooled
+{
+	my @files = glob "$spool/*/*.result";
+	return @files;
+}
+
+# ------------------------------------------------------- restarts and absence
+
+my $model = model_for(200);
+my $it = start_worker($worker, 'steadfast');
+foreach my $round (1 .. 10)
+{
+	my $so_far = ran();
+	wait_until('more configs', sub { ran() > $so_far + 5 || ran() >= 200 });
+	$node->stop($round % 2 ? 'fast' : 'immediate');
+	$node->start;
+}
+cmp_ok(scalar(ran()), '<', 200, 'ten restarts fall into the run');
+$node->stop('immediate');
+select undef, undef, undef, $outage;
+$node->start;
+is(end_of($it), 0, "a worker outlives ten restarts and an absence of $outage s");
+is(sql(qq{SELECT string_agg(DISTINCT status, ',') || ' ' || count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), 'completed 200',
+	'all configs are completed');
+is(sql(qq{SELECT count(*) || ' ' || count(DISTINCT config_id) || ' ' || bool_and((parsed ->> 'ran')::bigint = config_id)
+	FROM benchorch.benchmark_results WHERE model_version_id = '$model' AND accepted}), '200 200 true', 'with one result each, its own');
+my %runs;
+$runs{$_}++ foreach ran();
+is(scalar(keys %runs), 200, 'every config has run');
+# an unflushed claim of the instant before a crash may be forgotten: what was run under it is run again, its result is kept as unaccepted
+is(sql(qq{SELECT count(*) FROM benchorch.benchmark_results WHERE model_version_id = '$model'}), scalar(ran()), 'no result of any run is lost');
+is(sql(qq{SELECT count(*) FROM benchorch.attempts a JOIN benchorch.benchmark_configs c ON c.id = a.config_id
+	WHERE model_version_id = '$model' AND blamed}), '0', 'no config is blamed for it');
+is(scalar(spooled()), 0, 'the spool is empty');
+is(sql('SELECT * FROM benchorch.check_invariants()'), '', 'the invariants hold');
+
+# ----------------------------------------- a worker that dies with a result
+
+$model = model_for(3);
+$it = do { local $ENV{BENCHORCH_FAULT} = 'after_spool:2'; start_worker($faulty, 'mortal'); };
+is(end_of($it), -9, 'a worker is killed with a result in its spool');
+is(scalar(spooled()), 1, 'which is there');
+is(end_of(start_worker($worker, 'heir')), 0, 'the next process on the spool');
+is(sql(qq{SELECT count(*) || ' ' || count(DISTINCT config_id) || ' ' || bool_and(accepted) FROM benchorch.benchmark_results WHERE model_version_id = '$model'}),
+	'3 3 true', 'hands it in, and it is accepted');
+is(scalar(ran()), 3, 'nothing is run twice');
+is(scalar(spooled()), 0, 'the spool is empty');
+
+# Too late: another worker has done it meanwhile.
+$model = model_for(2);
+$it = do { local $ENV{BENCHORCH_FAULT} = 'after_spool:1'; start_worker($faulty, 'mortal'); };
+is(end_of($it), -9, 'another one is killed');
+is(end_of(start_worker($worker, 'mortal', '--spool', "$work_dir/other")), 0, 'its work is done again, with another spool');
+is(end_of(start_worker($worker, 'heir')), 0, 'then its spool is found');
+is(sql(qq{SELECT count(*) || ' ' || count(*) FILTER (WHERE accepted) FROM benchorch.benchmark_results WHERE model_version_id = '$model'}), '3 2',
+	'the late result is kept, as unaccepted');
+
+# -------------------------------------------------------------- a bad disk
+
+$model = model_for(1);
+$it = do { local $ENV{BENCHORCH_FAULT} = 'after_spool:1'; start_worker($faulty, 'mortal'); };
+is(end_of($it), -9, 'a third one is killed');
+my ($result) = spooled();
+open $file, '+<', $result or die "$result: $!";
+seek $file, -1, 2;
+print $file '!';
+close $file;
+$it = start_worker($worker, 'mortal');
+is(end_of($it), 0, 'a result that the disk has damaged');
+like(slurp_file($it->{log}), qr/"event":"spool_damaged"/, 'is told');
+ok(-e "$result.damaged" && !-e $result, 'and set aside');
+is(sql(qq{SELECT count(*) || ' ' || bool_and(accepted) FROM benchorch.benchmark_results WHERE model_version_id = '$model'}), '1 true',
+	'its config is run again');
+
+# ------------------------------------------------------- another database
+
+$model = model_for(1);
+$it = do { local $ENV{BENCHORCH_FAULT} = 'after_spool:1'; start_worker($faulty, 'mortal'); };
+is(end_of($it), -9, 'a fourth one is killed');
+sql('CREATE DATABASE other');
+$node->safe_psql('other', q{CREATE EXTENSION benchorch; SELECT benchorch.register_hardware('box', '{"kind": "cpu"}');
+	SELECT benchorch.register_framework('runner', '{"command": ["true"]}')});
+is(end_of(start_worker($worker, 'elsewhere', '--db', $node->connstr('other'))), 0, 'a worker of another database on the same spool');
+is(scalar(spooled()), 1, 'leaves it alone');
+is(end_of(start_worker($worker, 'mortal')), 0, 'one of its own');
+is(scalar(spooled()), 0, 'takes it');
+
+# ------------------------------------------------------------ several hosts
+
+$model = model_for(2);
+my ($host, $port) = ($node->host, $node->port);
+is(end_of(start_worker($worker, 'choosy', '--db', "host=/nowhere,$host port=1,$port dbname=postgres target_session_attrs=read-write")), 0,
+	'a connection string of several hosts');
+is(sql(qq{SELECT string_agg(DISTINCT status, ',') FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), 'completed', 'finds the one that is there');
+is(sql('SELECT * FROM benchorch.check_invariants()'), '', 'the invariants hold');
+
+$node->stop;
+done_testing();
