@@ -46,6 +46,8 @@
 #define PRESENCE_SECONDS 2.0	/* that the first claim waits for presence */
 #define LANE_IDLE 60.0			/* that a lane's process is kept while there is no work */
 #define PREFETCH_AT 0.9			/* of the time that the run before took: then the next batch is claimed */
+#define PREFETCH_KEPT 1.0		/* seconds that it may wait, and */
+#define PREFETCH_KEPT_SHARE 0.25	/* of the time that the run before took */
 
 static WorkerSetup setup;
 static char id[40];
@@ -61,8 +63,9 @@ static Lane lane;
 static Run	run;
 static bool running;
 static bool prefetched;			/* or tried to, while this run lasts */
+static double prefetched_at;
 static double run_began;
-static double last_seconds;		/* that the last run took */
+static double last_seconds;		/* that the last run took; 0: there was none */
 static Result finished;			/* the last run's, not handed in yet; config_id NULL: none */
 
 static Buffer sick;				/* why the machine is not fit for work; empty while it is */
@@ -109,14 +112,18 @@ stopping(void)
 	return events_stop_signal() != 0;
 }
 
-/* Hands back what waits, once. */
+/* Hands back what waits. */
 static void
-hand_back_waiting(void)
+release_waiting(void)
 {
-	stop_seen = true;
 	if (call_release_waiting(id) != DATABASE_OK)
+	{
+		holds_unknown = true;
 		log_message(LOG_ERROR, "release_failed", "could not hand back what waits; its lease will run out: %s",
 					database_message());
+	}
+	position = batch.count;
+	batch_free(&next_batch);
 }
 
 /* ------------------------------------------------------------ registering */
@@ -280,7 +287,10 @@ static void
 wait_step(double until)
 {
 	if (stopping() && !stop_seen)
-		hand_back_waiting();
+	{
+		stop_seen = true;
+		release_waiting();
+	}
 	else if (events_now() >= next_heartbeat)
 		heartbeat();
 	else if (events_now() >= progress_due())
@@ -445,10 +455,7 @@ hand_in_failed_lane(Config *config)
 		return;
 	}
 	spool_write(&finished);
-	if (call_release_waiting(id) != DATABASE_OK)
-		holds_unknown = true;
-	position = batch.count;
-	batch_free(&next_batch);
+	release_waiting();
 	hand_in_finished();
 }
 
@@ -487,13 +494,24 @@ claim_batch(Batch *into)
 	return call_claim(options->batch_size, options->priority_threshold, id, options->model, into);
 }
 
-/* When the next batch is to be claimed, while the last config of this one runs. */
+/*
+ * When the next batch is to be claimed, while the last config of this one
+ * runs: near its end, as far as the run before tells, so that others get what
+ * this worker could not begin for long.  What it has claimed too early goes
+ * back: others may be waiting for it.
+ */
 static double
 prefetch_time(void)
 {
-	if (position < batch.count || next_batch.count > 0 || prefetched || holds_unknown || stopping())
+	if (position < batch.count || prefetched || holds_unknown || stopping() || last_seconds == 0)
 		return EVENTS_NEVER;
 	return run_began + PREFETCH_AT * last_seconds;
+}
+
+static double
+hand_back_time(void)
+{
+	return next_batch.count == 0 ? EVENTS_NEVER : prefetched_at + PREFETCH_KEPT + PREFETCH_KEPT_SHARE * last_seconds;
 }
 
 static void
@@ -510,6 +528,7 @@ prefetch(void)
 		batch_free(&next_batch);
 	else if (database_interrupted())
 		holds_unknown = true;
+	prefetched_at = events_now();
 }
 
 /* Runs one config to its end; its result is finished, and in the spool. */
@@ -542,8 +561,10 @@ run_config(Config *config)
 	while (!run_done(&run))
 		if (events_now() >= prefetch_time())
 			prefetch();
+		else if (events_now() >= hand_back_time())
+			release_waiting();
 		else
-			wait_step(prefetch_time());
+			wait_step(fmin(prefetch_time(), hand_back_time()));
 	running = false;
 	last_seconds = events_now() - run_began;
 	preempted = run.preempted;
@@ -558,7 +579,9 @@ run_config(Config *config)
 	}
 	spool_write(&finished);
 	FAULT_POINT("after_spool");
-	/* what went wrong may change what comes next: configs are pruned, this worker is quarantined */
+	/* what went wrong may change what comes next: configs are pruned, if they wait for no worker; this one is quarantined */
+	if (strcmp(finished.outcome, "gpu_oom") == 0 && (position < batch.count || next_batch.count > 0))
+		release_waiting();
 	if (strcmp(finished.outcome, "ok") != 0)
 		hand_in_finished();
 }
