@@ -22,6 +22,7 @@ sql(q{SELECT benchorch.register_hardware('box', '{"kind": "cpu"}'), benchorch.re
 
 my $home = $ENV{HOME} = abs_path(PostgreSQL::Test::Utils::tempdir);
 my $work_dir = abs_path(PostgreSQL::Test::Utils::tempdir);
+my $mark = "benchorch-test-$$";	# in the environment of whatever is started
 
 sub write_runner
 {
@@ -37,6 +38,7 @@ sub write_runner
 sub model_for
 {
 	my ($name, $command, $sizes, $dimensions, %spec) = @_;
+	$spec{env} //= qq({"MARK": "$mark"});
 	my $arguments = join ', ', map { qq("$_") } @$command;
 	my $more = join '', map { qq(, "$_": $spec{$_}) } sort keys %spec;
 	my $list = join ', ', @$sizes;
@@ -237,7 +239,7 @@ my ($third, $fourth) = split /\n/, sql(qq{SELECT id FROM benchorch.benchmark_con
 my ($code, $out, $err) = by_hand($third);
 is($code, 0, 'a config is run by hand');
 is($out, qq({"n": 3, "bad": NaN, "far": Infinity}\n), 'its result is printed');
-like($err, qr/^error nonsense$.*^config $third: ok after [0-9.]+ s$/ms, 'and its log');
+like($err, qr/^error nonsense\n.*^config $third: ok after [0-9.]+ s$/ms, 'and its log');
 ($code, $out, $err) = by_hand($fourth, '--keep');
 is($code, 1, 'one that fails ends with 1');
 like($err, qr/^config $fourth: crash after [0-9.]+ s: exit code 7: last words$/m, 'and says why');
@@ -250,7 +252,8 @@ like($err, qr/config 999999 does not exist/, 'is told');
 is(sql($state), $before, 'nothing is claimed or changed');
 
 is(join(' ', glob "$work_dir/*"), '', 'no file is left');
-is(`pgrep -f 'sleep 100[34]'`, '', 'no process is left');
+my @left = grep { my $file = $_; eval { slurp_file($file) =~ /\bMARK=\Q$mark\E/ } } glob '/proc/[0-9]*/environ';
+is("@left", '', 'no process is left');
 is(sql('SELECT * FROM benchorch.check_invariants()'), '', 'the invariants hold');
 
 $node->stop;
