@@ -621,6 +621,7 @@ BEGIN
 	PERFORM benchorch.seed_adapters();
 	PERFORM benchorch.seed_checks();
 	PERFORM benchorch.seed_outcome_rules();
+	PERFORM benchorch.seed_objectives();
 END $$;
 COMMENT ON FUNCTION benchorch.seed_reference_data() IS
-'Adds the reference rows that are missing: 10 machine types, 3 frameworks, 5 workloads, the priority weights, the template default, the adapters of results, the rules of outcomes. Rows that exist are never changed; a row that was deleted comes back, so disable what is not wanted';
+'Adds the reference rows that are missing: 10 machine types, 3 frameworks, 5 workloads, the priority weights, the template default, the adapters of results, the rules of outcomes, service levels and weights of objectives. Rows that exist are never changed; a row that was deleted comes back, so disable what is not wanted';

@@ -1,20 +1,63 @@
 /*
  * Ranking: what the results of one model version say together.
  *
- * A cell is all dimensions of a config but the repeat.  finalize() takes the
- * median of each cell's repeats, and ranks the cells of a workload by each
- * objective.  Only accepted results without a flag count, and of a config
- * only the one that settled it, so that no second run weighs twice.  Archived
- * configs count like the others.
- *
- * Tools define some metrics differently and say so in tags.  Cells are ranked
- * together only where the tags that touch the objective are equal: those of
- * its own metric (ttft=..., tpot=..., output=...) and those that are one word
- * and hold for the whole result (static_batch).
+ * finalize() makes cell_statistics and rankings anew, by rank_model (cells.c
+ * and ranking.c, where the rules stand).  What it asks for are rows that users
+ * own: service levels and weights of each workload.
  *
  * finalize() holds an advisory lock on the model until the end of its
  * transaction, so that two of them never mix their rows.
  */
+
+CREATE TABLE benchorch.service_levels
+(
+	workload		text PRIMARY KEY,
+	ttft_ms			float8 NOT NULL CHECK (ttft_ms > 0),
+	tpot_ms			float8 NOT NULL CHECK (tpot_ms > 0),
+	source			text
+);
+COMMENT ON TABLE benchorch.service_levels IS
+	'What the slowest hundredth (p99) of a workload''s requests must keep for a cell to be within its service level (data)';
+
+CREATE TABLE benchorch.objective_weights
+(
+	workload		text NOT NULL,
+	objective		text NOT NULL CHECK (objective IN ('output_tokens_per_s', 'tokens_per_s_per_gpu', 'ttft', 'tpot',
+		'cost_per_million_tokens', 'joules_per_token', 'roofline', 'goodput_per_gpu')),
+	weight			float8 NOT NULL CHECK (weight >= 0 AND weight < 'Infinity'),
+	PRIMARY KEY (workload, objective)
+);
+COMMENT ON TABLE benchorch.objective_weights IS
+	'How much each objective counts in a workload''s score; workload * is any that has no rows of its own (data)';
+
+SELECT pg_catalog.pg_extension_config_dump('benchorch.service_levels', '');
+SELECT pg_catalog.pg_extension_config_dump('benchorch.objective_weights', '');
+
+/* Levels of MLPerf Inference 5.1; the weights are a judgement, for users to replace by theirs. */
+CREATE FUNCTION benchorch.seed_objectives() RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+	INSERT INTO benchorch.service_levels (workload, ttft_ms, tpot_ms, source) VALUES
+		('chatbot', 450, 40, 'MLPerf Inference 5.1, llama2-70b Interactive'),
+		('qa', 2000, 200, 'MLPerf Inference 5.1, llama2-70b Server'),
+		('code-generation', 2000, 200, 'MLPerf Inference 5.1, mixtral-8x7b Server'),
+		('creative-writing', 2000, 200, 'MLPerf Inference 5.1, llama2-70b Server'),
+		('summarization', 2000, 100, 'MLPerf Inference 5.1, llama3.1-8b Server')
+	ON CONFLICT DO NOTHING;
+
+	INSERT INTO benchorch.objective_weights (workload, objective, weight) VALUES
+		('*', 'ttft', 1), ('*', 'tpot', 1), ('*', 'tokens_per_s_per_gpu', 1), ('*', 'cost_per_million_tokens', 1),
+		('chatbot', 'ttft', 3), ('chatbot', 'tpot', 3), ('chatbot', 'tokens_per_s_per_gpu', 2), ('chatbot', 'cost_per_million_tokens', 2),
+		('qa', 'ttft', 4), ('qa', 'tpot', 2), ('qa', 'tokens_per_s_per_gpu', 2), ('qa', 'cost_per_million_tokens', 2),
+		('code-generation', 'ttft', 2), ('code-generation', 'tpot', 4), ('code-generation', 'tokens_per_s_per_gpu', 2),
+		('code-generation', 'cost_per_million_tokens', 2),
+		('creative-writing', 'tpot', 4), ('creative-writing', 'tokens_per_s_per_gpu', 3), ('creative-writing', 'cost_per_million_tokens', 3),
+		('summarization', 'tokens_per_s_per_gpu', 5), ('summarization', 'cost_per_million_tokens', 5)
+	ON CONFLICT DO NOTHING
+$$;
+COMMENT ON FUNCTION benchorch.seed_objectives() IS
+	'Adds service levels and weights of the reference workloads that are missing; rows that exist are never changed. Part of seed_reference_data()';
 
 CREATE TABLE benchorch.cell_statistics
 (
@@ -30,26 +73,42 @@ CREATE TABLE benchorch.cell_statistics
 	method			text[] NOT NULL,
 	n				int NOT NULL,
 	flags			jsonb NOT NULL,
-	output_tokens_per_s float8, output_tokens_per_s_stddev float8,
-	ttft_p50_ms float8, ttft_p50_ms_stddev float8,
-	ttft_mean_ms float8, ttft_mean_ms_stddev float8,
-	tpot_p50_ms float8, tpot_p50_ms_stddev float8,
-	tpot_mean_ms float8, tpot_mean_ms_stddev float8,
-	e2e_p50_ms float8, e2e_mean_ms float8,
-	requests_per_s float8, total_tokens_per_s float8,
-	gpu_memory_peak_bytes float8, energy_j_per_output_token float8,
-	noise_rel		float8,
+	measured_at		timestamptz NOT NULL,
+	output_tokens_per_s float8, total_tokens_per_s float8, requests_per_s float8, goodput_per_s float8,
+	ttft_mean_ms float8, ttft_p50_ms float8, ttft_p99_ms float8,
+	tpot_mean_ms float8, tpot_p50_ms float8, tpot_p99_ms float8,
+	e2e_mean_ms float8, e2e_p50_ms float8,
+	gpu_memory_peak_bytes float8, joules_per_output_token float8,
+	roofline_prefill float8, roofline_decode float8, accuracy float8, noise_rel float8,
+	output_tokens_per_s_stddev float8, output_tokens_per_s_low float8, output_tokens_per_s_high float8,
+	ttft_ms float8, ttft_low_ms float8, ttft_high_ms float8,
+	tpot_ms float8, tpot_low_ms float8, tpot_high_ms float8,
+	tokens_per_s_per_gpu float8, tokens_per_s_per_user float8, cost_per_million_tokens float8,
+	within_service_level boolean, on_frontier boolean NOT NULL,
+	score float8,
 	PRIMARY KEY (model_version_id, config_id)
 );
 COMMENT ON TABLE benchorch.cell_statistics IS
-	'Medians of each cell''s repeats, made anew by every finalize (derived); stddev is of a sample, NULL for one result';
+	'Medians of each cell''s repeats and what follows from them, made anew by every finalize (derived); low and high are the interval for the median (src/statistics.c)';
 COMMENT ON COLUMN benchorch.cell_statistics.config_id IS 'names the cell: of its configs with a result, the one with the least id';
 COMMENT ON COLUMN benchorch.cell_statistics.params IS 'without repeat';
 COMMENT ON COLUMN benchorch.cell_statistics.method IS 'tags of the results; a cell whose repeats differ in them has a row for each';
 COMMENT ON COLUMN benchorch.cell_statistics.n IS 'results that count';
 COMMENT ON COLUMN benchorch.cell_statistics.flags IS 'why the cell is left out of rankings; {} is valid';
+COMMENT ON COLUMN benchorch.cell_statistics.measured_at IS 'when the last of its results came';
 COMMENT ON COLUMN benchorch.cell_statistics.noise_rel IS
 	'of output_tokens_per_s: median absolute deviation / median from 3 results on, else the tool''s own';
+COMMENT ON COLUMN benchorch.cell_statistics.output_tokens_per_s_stddev IS 'of a sample; NULL for one result';
+COMMENT ON COLUMN benchorch.cell_statistics.ttft_ms IS 'the p50 where there is one, else the mean; so is tpot_ms';
+COMMENT ON COLUMN benchorch.cell_statistics.tokens_per_s_per_gpu IS 'output_tokens_per_s / gpus of the config';
+COMMENT ON COLUMN benchorch.cell_statistics.tokens_per_s_per_user IS 'interactivity: 1000 / tpot_ms';
+COMMENT ON COLUMN benchorch.cell_statistics.cost_per_million_tokens IS
+	'output tokens, at the price_per_hour of the last finalize: price x gpus / gpu_count / (output_tokens_per_s x 3600) x 1e6; NULL without a price';
+COMMENT ON COLUMN benchorch.cell_statistics.within_service_level IS
+	'whether the p99 of TTFT and of TPOT keep the workload''s service_levels; NULL: not evaluated, for want of a level or of a p99';
+COMMENT ON COLUMN benchorch.cell_statistics.on_frontier IS
+	'no other cell of its workload and tags is at least as good in tokens/s/user and tokens/s/GPU and better in one';
+COMMENT ON COLUMN benchorch.cell_statistics.score IS 'weighted by objective_weights, from 0 to 1; NULL where it is flagged or has no value';
 
 CREATE TABLE benchorch.rankings
 (
@@ -61,15 +120,40 @@ CREATE TABLE benchorch.rankings
 	config_id		bigint NOT NULL,
 	metric			text NOT NULL,
 	value			float8 NOT NULL,
+	low				float8 NOT NULL,
+	high			float8 NOT NULL,
 	stddev			float8,
 	n				int NOT NULL
 );
-CREATE INDEX rankings_model ON benchorch.rankings (model_version_id, workload_type, objective, rank);
-COMMENT ON TABLE benchorch.rankings IS 'Cells of each workload by objective, made anew by every finalize (derived); ties share a rank';
-COMMENT ON COLUMN benchorch.rankings.objective IS 'output_tokens_per_s (most first), ttft or tpot (least first)';
+CREATE INDEX rankings_model ON benchorch.rankings (model_version_id, objective, workload_type, rank);
+COMMENT ON TABLE benchorch.rankings IS
+	'The first 10,000 cells of each workload by each objective, made anew by every finalize (derived); ties share a rank (src/ranking.c)';
+COMMENT ON COLUMN benchorch.rankings.objective IS 'see objectives()';
 COMMENT ON COLUMN benchorch.rankings.method IS 'tags that touch the objective: only cells with the same ones are ranked together';
 COMMENT ON COLUMN benchorch.rankings.config_id IS 'the cell, as in cell_statistics';
-COMMENT ON COLUMN benchorch.rankings.metric IS 'what value is: the p50 where there is one, else the mean';
+COMMENT ON COLUMN benchorch.rankings.metric IS 'what value is made of';
+COMMENT ON COLUMN benchorch.rankings.low IS 'with high the interval for the median; how sure it is: median_confidence(n)';
+
+CREATE FUNCTION benchorch.objectives() RETURNS TABLE (objective text, unit text, best text, meaning text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+	VALUES ('output_tokens_per_s', 'tokens/s', 'most', 'output tokens of all requests per second'),
+		('tokens_per_s_per_gpu', 'tokens/s/GPU', 'most', 'the same / GPUs of the config'),
+		('ttft', 'ms', 'least', 'time to first token: p50, else mean'),
+		('tpot', 'ms', 'least', 'time per output token after the first: p50, else mean'),
+		('cost_per_million_tokens', 'per 1e6 tokens', 'least', 'price of the GPUs of the config for a million output tokens'),
+		('joules_per_token', 'J/token', 'least', 'energy per output token'),
+		('roofline', '', 'most', 'decode: least time that datasheet peaks allow / measured'),
+		('goodput_per_gpu', '1/s/GPU', 'most', 'requests within the service level per second and GPU: the tool''s count, else all where the p99s keep it'),
+		('score', '', 'most', 'weighted mean of value / best over the objectives, by objective_weights')
+$$;
+COMMENT ON FUNCTION benchorch.objectives() IS 'What cells are ranked by: name, unit, whether most or least is best, what it is';
+
+CREATE FUNCTION benchorch.median_confidence(n int) RETURNS float8
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'benchorch_median_confidence';
+COMMENT ON FUNCTION benchorch.median_confidence(int) IS
+	'How sure the interval of n repeats is to hold the true median: the widest order statistics with at least 0.95, else the extremes with 1 - 2^(1 - n); NULL for less than one';
 
 CREATE TABLE benchorch.finalizations
 (
@@ -86,147 +170,31 @@ COMMENT ON COLUMN benchorch.finalizations.cells IS 'cells that have a rank';
 SELECT pg_catalog.pg_extension_config_dump('benchorch.finalizations', '');
 SELECT pg_catalog.pg_extension_config_dump('benchorch.finalizations_id_seq', '');
 
-CREATE VIEW benchorch.leaderboard AS
-	SELECT m.name AS model, r.workload_type AS workload, r.objective, r.rank, h.name AS hardware, f.name AS framework,
-		s.gpus, s.batch_size, s.sequence_length, s.params, r.value,
-		CASE r.objective WHEN 'output_tokens_per_s' THEN 'tokens/s' ELSE 'ms' END AS unit,
-		r.stddev AS spread, r.n, r.metric, r.method, r.model_version_id, r.config_id
-	FROM benchorch.rankings AS r
-	JOIN benchorch.cell_statistics AS s ON s.model_version_id = r.model_version_id AND s.config_id = r.config_id
-	JOIN benchorch.model_versions AS m ON m.id = r.model_version_id
-	LEFT JOIN benchorch.hardware_configs AS h ON h.id = s.hardware_config_id
-	LEFT JOIN benchorch.frameworks AS f ON f.id = s.framework_id
-	ORDER BY m.name, r.model_version_id, r.workload_type, r.objective, r.method, r.rank, h.name, f.name, s.gpus,
-		s.batch_size, s.sequence_length, s.params, r.config_id;
-COMMENT ON VIEW benchorch.leaderboard IS
-	'The rankings with names, in order; spread is the standard deviation of the cell''s repeats, method the tags that its rivals share';
+/* Given only while rank_model writes. */
+CREATE FUNCTION benchorch.ranked_cells() RETURNS SETOF benchorch.cell_statistics
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'benchorch_ranked_cells';
+COMMENT ON FUNCTION benchorch.ranked_cells() IS 'The cells that rank_model has at hand; internal';
 
-/*
- * Makes the statistics of a model's cells anew.  No nested loops: how many
- * rows a step gives is anybody's guess, and a wrong one would cost their square.
- */
-CREATE FUNCTION benchorch.make_cell_statistics(model_version_id uuid) RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER
+CREATE FUNCTION benchorch.ranked_places() RETURNS SETOF benchorch.rankings
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'benchorch_ranked_places';
+COMMENT ON FUNCTION benchorch.ranked_places() IS 'The rankings that rank_model has at hand; internal';
+
+CREATE FUNCTION benchorch.rank_model(model_version_id uuid) RETURNS int
+LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = on
 SET enable_bitmapscan = on
 SET enable_hashjoin = on
 SET enable_mergejoin = on
 SET enable_nestloop = off
+SET work_mem = '64MB'
+SET enable_sort = on
 SET jit = off
-AS $$
-	DELETE FROM benchorch.cell_statistics AS s WHERE s.model_version_id = $1;
-
-	WITH result AS (
-		SELECT c.id, c.hardware_config_id, c.framework_id, c.workload_type, c.batch_size, c.sequence_length,
-			c.params - 'repeat' AS params, c.gpus, r.method, r.output_tokens_per_s, r.ttft_p50_ms, r.ttft_mean_ms, r.tpot_p50_ms,
-			r.tpot_mean_ms, r.e2e_p50_ms, r.e2e_mean_ms, r.requests_per_s, r.total_tokens_per_s,
-			r.gpu_memory_peak_bytes::float8 AS gpu_memory_peak_bytes,
-			r.energy_j / nullif(r.output_tokens, 0) AS energy_j_per_output_token, r.noise_rel
-		FROM benchorch.benchmark_configs AS c
-		JOIN benchorch.benchmark_results AS r ON r.config_id = c.id AND r.claim_id = c.claim_id
-		WHERE c.model_version_id = $1 AND r.model_version_id = $1 AND c.status = 'completed' AND r.accepted AND r.flags = '{}'
-		UNION ALL
-		SELECT c.id, c.hardware_config_id, c.framework_id, c.workload_type, c.batch_size, c.sequence_length,
-			c.params - 'repeat', c.gpus, r.method, r.output_tokens_per_s, r.ttft_p50_ms, r.ttft_mean_ms, r.tpot_p50_ms,
-			r.tpot_mean_ms, r.e2e_p50_ms, r.e2e_mean_ms, r.requests_per_s, r.total_tokens_per_s,
-			r.gpu_memory_peak_bytes::float8,
-			r.energy_j / nullif(r.output_tokens, 0), r.noise_rel
-		FROM benchorch.archived_configs AS c
-		JOIN benchorch.archived_results AS r ON r.config_id = c.id AND r.claim_id = c.claim_id
-		WHERE c.model_version_id = $1 AND r.model_version_id = $1 AND c.status = 'completed' AND r.accepted AND r.flags = '{}'
-	), cell AS MATERIALIZED (
-		SELECT *, min(id) OVER same AS config_id, count(*) OVER same AS n FROM result
-		WINDOW same AS (PARTITION BY hardware_config_id, framework_id, workload_type, batch_size, sequence_length, params,
-			gpus, method)
-	), repeated AS MATERIALIZED (
-		SELECT config_id, max(n) AS n,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY output_tokens_per_s) AS output_tokens_per_s,
-			stddev_samp(output_tokens_per_s) AS output_tokens_per_s_stddev,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY ttft_p50_ms) AS ttft_p50_ms,
-			stddev_samp(ttft_p50_ms) AS ttft_p50_ms_stddev,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY ttft_mean_ms) AS ttft_mean_ms,
-			stddev_samp(ttft_mean_ms) AS ttft_mean_ms_stddev,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY tpot_p50_ms) AS tpot_p50_ms,
-			stddev_samp(tpot_p50_ms) AS tpot_p50_ms_stddev,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY tpot_mean_ms) AS tpot_mean_ms,
-			stddev_samp(tpot_mean_ms) AS tpot_mean_ms_stddev,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY e2e_p50_ms) AS e2e_p50_ms,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY e2e_mean_ms) AS e2e_mean_ms,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY requests_per_s) AS requests_per_s,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY total_tokens_per_s) AS total_tokens_per_s,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY gpu_memory_peak_bytes) AS gpu_memory_peak_bytes,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY energy_j_per_output_token) AS energy_j_per_output_token,
-			percentile_cont(0.5) WITHIN GROUP (ORDER BY noise_rel) AS noise_rel
-		FROM cell WHERE n > 1 GROUP BY config_id
-	), deviation AS (
-		SELECT r.config_id, percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(c.output_tokens_per_s - r.output_tokens_per_s))
-			/ nullif(min(r.output_tokens_per_s), 0) AS noise_rel
-		FROM repeated AS r JOIN cell AS c ON c.config_id = r.config_id
-		GROUP BY r.config_id HAVING count(c.output_tokens_per_s) >= 3
-	), summary AS (
-		/* most cells have one result, and a median costs a sort */
-		SELECT config_id, 1 AS n, output_tokens_per_s, NULL::float8 AS output_tokens_per_s_stddev, ttft_p50_ms,
-			NULL::float8 AS ttft_p50_ms_stddev, ttft_mean_ms, NULL::float8 AS ttft_mean_ms_stddev, tpot_p50_ms,
-			NULL::float8 AS tpot_p50_ms_stddev, tpot_mean_ms, NULL::float8 AS tpot_mean_ms_stddev, e2e_p50_ms, e2e_mean_ms,
-			requests_per_s, total_tokens_per_s, gpu_memory_peak_bytes, energy_j_per_output_token, noise_rel
-		FROM cell WHERE n = 1
-		UNION ALL
-		SELECT r.config_id, r.n, r.output_tokens_per_s, r.output_tokens_per_s_stddev, r.ttft_p50_ms, r.ttft_p50_ms_stddev,
-			r.ttft_mean_ms, r.ttft_mean_ms_stddev, r.tpot_p50_ms, r.tpot_p50_ms_stddev, r.tpot_mean_ms, r.tpot_mean_ms_stddev,
-			r.e2e_p50_ms, r.e2e_mean_ms, r.requests_per_s, r.total_tokens_per_s, r.gpu_memory_peak_bytes,
-			r.energy_j_per_output_token, coalesce(d.noise_rel, r.noise_rel)
-		FROM repeated AS r LEFT JOIN deviation AS d ON d.config_id = r.config_id
-	)
-	INSERT INTO benchorch.cell_statistics (model_version_id, config_id, hardware_config_id, framework_id, workload_type,
-		batch_size, sequence_length, params, gpus, method, n, flags, output_tokens_per_s, output_tokens_per_s_stddev,
-		ttft_p50_ms, ttft_p50_ms_stddev, ttft_mean_ms, ttft_mean_ms_stddev, tpot_p50_ms, tpot_p50_ms_stddev,
-		tpot_mean_ms, tpot_mean_ms_stddev, e2e_p50_ms, e2e_mean_ms, requests_per_s, total_tokens_per_s,
-		gpu_memory_peak_bytes, energy_j_per_output_token, noise_rel)
-	SELECT $1, c.id, c.hardware_config_id, c.framework_id, c.workload_type, c.batch_size, c.sequence_length, c.params,
-		c.gpus, c.method, s.n,
-		CASE WHEN s.noise_rel > 0.1 THEN jsonb_build_object('noise', jsonb_build_object('noise_rel', s.noise_rel)) ELSE '{}' END,
-		s.output_tokens_per_s, s.output_tokens_per_s_stddev, s.ttft_p50_ms, s.ttft_p50_ms_stddev, s.ttft_mean_ms,
-		s.ttft_mean_ms_stddev, s.tpot_p50_ms, s.tpot_p50_ms_stddev, s.tpot_mean_ms, s.tpot_mean_ms_stddev, s.e2e_p50_ms,
-		s.e2e_mean_ms, s.requests_per_s, s.total_tokens_per_s, s.gpu_memory_peak_bytes, s.energy_j_per_output_token,
-		s.noise_rel
-	FROM summary AS s JOIN cell AS c ON c.id = s.config_id
-$$;
-COMMENT ON FUNCTION benchorch.make_cell_statistics(uuid) IS 'Makes the rows of cell_statistics for a model version anew; part of finalize()';
-
-/* Ranks the cells of which there are statistics; returns how many have a rank. */
-CREATE FUNCTION benchorch.make_rankings(model_version_id uuid) RETURNS int
-LANGUAGE sql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET jit = off
-AS $$
-	DELETE FROM benchorch.rankings AS r WHERE r.model_version_id = $1;
-
-	WITH ranked AS (
-		INSERT INTO benchorch.rankings (model_version_id, workload_type, objective, method, rank, config_id, metric, value,
-			stddev, n)
-		SELECT $1, s.workload_type, o.objective, o.method,
-			rank() OVER (PARTITION BY s.workload_type, o.objective, o.method
-				ORDER BY CASE o.objective WHEN 'output_tokens_per_s' THEN - o.value ELSE o.value END),
-			s.config_id, o.metric, o.value, o.stddev, s.n
-		FROM benchorch.cell_statistics AS s, LATERAL (
-			SELECT v.objective, v.metric, v.value, v.stddev,
-				ARRAY(SELECT tag FROM unnest(s.method) AS tag
-					WHERE strpos(tag, '=') = 0 OR starts_with(tag, v.about || '=') ORDER BY tag COLLATE "C") AS method
-			FROM (VALUES
-				('output_tokens_per_s', 'output', 'output_tokens_per_s', s.output_tokens_per_s, s.output_tokens_per_s_stddev),
-				('ttft', 'ttft', 'ttft_p50_ms', s.ttft_p50_ms, s.ttft_p50_ms_stddev),
-				('ttft', 'ttft', 'ttft_mean_ms', CASE WHEN s.ttft_p50_ms IS NULL THEN s.ttft_mean_ms END, s.ttft_mean_ms_stddev),
-				('tpot', 'tpot', 'tpot_p50_ms', s.tpot_p50_ms, s.tpot_p50_ms_stddev),
-				('tpot', 'tpot', 'tpot_mean_ms', CASE WHEN s.tpot_p50_ms IS NULL THEN s.tpot_mean_ms END, s.tpot_mean_ms_stddev)
-			) AS v (objective, about, metric, value, stddev)
-			WHERE v.value IS NOT NULL) AS o
-		WHERE s.model_version_id = $1 AND s.flags = '{}'
-		RETURNING config_id
-	)
-	SELECT count(DISTINCT config_id)::int FROM ranked
-$$;
-COMMENT ON FUNCTION benchorch.make_rankings(uuid) IS 'Ranks the cells of a model version anew from cell_statistics; part of finalize()';
+AS 'MODULE_PATHNAME', 'benchorch_rank_model';
+COMMENT ON FUNCTION benchorch.rank_model(uuid) IS
+	'Makes cell_statistics and rankings of a model version anew; returns how many cells have a rank. Part of finalize()';
 
 CREATE FUNCTION benchorch.finalize(model_version_id uuid, partial boolean DEFAULT false) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -255,8 +223,7 @@ BEGIN
 			HINT = 'Wait until they have settled, benchorch.cancel() them, or rank what there is: benchorch.finalize(..., partial => true).';
 	END IF;
 
-	PERFORM benchorch.make_cell_statistics(model_version_id);
-	cells := benchorch.make_rankings(model_version_id);
+	cells := benchorch.rank_model(model_version_id);
 	INSERT INTO benchorch.finalizations (model_version_id, partial, cells)
 	VALUES (finalize.model_version_id, finalize.partial, cells);
 

@@ -36,6 +36,7 @@ BEGIN
 		'check_invariants', 'known_models', 'normalize', 'guess_adapter', 'metric_names', 'requests', 'request_times',
 		'request_statistics', 'summarize_requests', 'describe', 'number_of', 'says_failed', 'subject', 'subject_of', 'checks_of', 'evaluate', 'parse_output', 'explain_result', 'csv_rows', 'normalize_architecture', 'memory_per_gpu', 'fit_gpus',
 		'roofline', 'batch_seconds', 'precision_bytes', 'compute_tflops', 'rounds', 'expected_seconds', 'lane_paces', 'predict',
+		'rank_configs', 'pareto', 'compare', 'recommend', 'objectives', 'median_confidence',
 		'require_model', 'require_status', 'served_lanes']);
 	EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA benchorch TO %I', role);
 END
@@ -73,7 +74,8 @@ BEGIN
 		' status, started_at, completed_at, retry_count, error_message, template_id', role);
 	EXECUTE format('GRANT INSERT, UPDATE, DELETE ON benchorch.model_versions, benchorch.hardware_configs, benchorch.frameworks,'
 		' benchorch.workloads, benchorch.templates, benchorch.priority_weights, benchorch.adapters,'
-		' benchorch.adapter_signs, benchorch.request_fields, benchorch.outcome_rules TO %I', role);
+		' benchorch.adapter_signs, benchorch.request_fields, benchorch.outcome_rules,'
+		' benchorch.service_levels, benchorch.objective_weights TO %I', role);
 	EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA benchorch TO %I', role);
 END
 $$;
