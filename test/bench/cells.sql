@@ -5,7 +5,7 @@ SELECT md5('model ' || model)::uuid AS model_version_id, 1 AS hardware_config_id
 	workload_type, batch_size, sequence_length,
 	base + (batch_size - 1) * 10 + length_term AS priority
 FROM generate_series(1, :models) AS model, generate_series(1, 3) AS framework,
-	generate_series(1, :repeats) AS repeat,
+	generate_series(1, :repeats * :variants) AS repeat,
 	(VALUES ('chatbot', 100), ('qa', 200), ('code-generation', 300), ('creative-writing', 400), ('summarization', 500))
 		AS workload (workload_type, base),
 	unnest('{1,2,4,8}'::int[]) AS batch_size,

@@ -7,6 +7,7 @@
  *     configs=0            ends when so many are claimed; 0: all that is ready
  *     way=flushed          unflushed, one-trip, one-transaction (client.h)
  *     completion=complete  store: with a result of 1 kB each; none: what was claimed stays claimed
+ *     postmaster=0         the server's first process, so that the work of other programs can be told
  *     snapshot=none        held: a transaction holds an old snapshot all the while
  *
  * Every client is a thread with a session of its own.  After a warm-up all
@@ -22,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client.h"
 #include "counts.h"
@@ -36,6 +36,7 @@ static const char *configs_option = "0";
 static const char *way_option = "flushed";
 static const char *completion_option = "complete";
 static const char *snapshot_option = "none";
+static const char *postmaster_option = "0";
 
 static const struct
 {
@@ -48,6 +49,7 @@ static const struct
 	{"way=", &way_option},
 	{"completion=", &completion_option},
 	{"snapshot=", &snapshot_option},
+	{"postmaster=", &postmaster_option},
 };
 
 static Run	run;
@@ -113,13 +115,13 @@ sessions_seconds(void)
 	return seconds;
 }
 
+/* The share of all processors that programs had which have nothing to do with this. */
 static double
-own_seconds(void)
+share_of_others(const Usage *before, const Usage *after)
 {
-	struct timespec time;
+	double		ours = after->server - before->server + after->own - before->own;
 
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-	return time.tv_sec + time.tv_nsec / 1e9;
+	return fmax(0, (after->busy - before->busy - ours) / (after->whole - before->whole));
 }
 
 /* --------------------------------------------------------------- what came of it */
@@ -218,7 +220,7 @@ print_tenths(int64_t configs)
 }
 
 static void
-report(double seconds, double cpu, double own, const Counts *before, const Counts *after)
+report(double seconds, double cpu, const Usage *began, const Usage *ended, const Counts *before, const Counts *after)
 {
 	int64_t		configs = configs_between(0, nrounds);
 
@@ -234,7 +236,8 @@ report(double seconds, double cpu, double own, const Counts *before, const Count
 	print_tenths(configs);
 	print_number("empty_claims", run.empty);
 	print_number("cpu_us", cpu / configs * 1e6);
-	print_number("driver_cpu_us", own / configs * 1e6);
+	print_number("driver_cpu_us", (ended->own - began->own) / configs * 1e6);
+	print_number("others_share", share_of_others(began, ended));
 	print_number("wal_bytes", (after->wal - before->wal) / configs);
 	print_number("hot_share", (after->hot_updates - before->hot_updates) / (after->updates - before->updates));
 	print_number("relations_mb", after->relations / 1e6);
@@ -275,7 +278,8 @@ main(int argc, char **argv)
 	Counts		before;
 	Counts		after;
 	double		cpu;
-	double		own;
+	Usage		began;
+	Usage		ended;
 	double		seconds;
 	long long	warmed;
 	int64_t		ready;
@@ -316,13 +320,13 @@ main(int argc, char **argv)
 		run.configs = ready;
 	before = read_counts(control);
 	cpu = sessions_seconds();
-	own = own_seconds();
+	began = measure_usage(atoi(postmaster_option));
 	begun = now();
 	pthread_barrier_wait(&barrier);
 	pthread_barrier_wait(&barrier);
 	seconds = now() - begun;
 	cpu = sessions_seconds() - cpu;
-	own = own_seconds() - own;
+	ended = measure_usage(atoi(postmaster_option));
 
 	for (int i = 0; i < nclients; i++)
 	{
@@ -337,7 +341,7 @@ main(int argc, char **argv)
 	if (run.claimed - warmed != configs_between(0, nrounds))
 		die("%lld configs were claimed, the rounds have %d", run.claimed - warmed, configs_between(0, nrounds));
 	check(control);
-	report(seconds, cpu, own, &before, &after);
+	report(seconds, cpu, &began, &ended, &before, &after);
 	PQfinish(control);
 	return 0;
 }

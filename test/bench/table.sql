@@ -23,7 +23,8 @@ AS $$
 $$;
 
 \echo
-\echo 'Claim + complete.  The quotients are to plain SKIP LOCKED in the same measure.'
+\echo 'Claim + complete.  The quotients are to plain SKIP LOCKED in the same measure; others: the share of all processors that'
+\echo 'programs had which have nothing to do with this.'
 SELECT measure, system, round(rate) AS "configs/s",
 	round(rate / pg_temp.figure(measure, 'skip-locked', 'configs_per_s'), 2) AS quotient,
 	round(pg_temp.figure(measure, system, 'round_p50_ms'), 2) AS "p50 ms",
@@ -37,6 +38,7 @@ SELECT measure, system, round(rate) AS "configs/s",
 	round(pg_temp.figure(measure, system, 'mean_batch'), 1) AS batch,
 	pg_temp.figure(measure, system, 'empty_claims') AS empty,
 	pg_temp.figure(measure, system, 'populated_per_s') AS "populate/s",
+	round(100 * pg_temp.figure(measure, system, 'others_share')) AS "others %",
 	CASE WHEN pg_temp.figure(measure, system, 'checkpoints') > 0 THEN 'CHECKPOINT INSIDE' ELSE '' END AS " "
 FROM (SELECT measure, system, median AS rate, position FROM figures
 	WHERE key = 'configs_per_s' AND (measure ~ '^(batch|results)-')) AS f
@@ -50,7 +52,8 @@ SELECT measure, system, round(pg_temp.figure(measure, system, 'claim_p50_ms'), 3
 	round(pg_temp.figure(measure, system, 'claim_p50_last') / pg_temp.figure(measure, system, 'claim_p50_first'), 2) AS quotient,
 	round(pg_temp.figure(measure, system, 'rate_first')) AS "first",
 	round(pg_temp.figure(measure, system, 'rate_last')) AS "last configs/s",
-	round(pg_temp.figure(measure, system, 'rate_last') / pg_temp.figure(measure, system, 'rate_first'), 2) AS quotient
+	round(pg_temp.figure(measure, system, 'rate_last') / pg_temp.figure(measure, system, 'rate_first'), 2) AS quotient,
+	round(100 * pg_temp.figure(measure, system, 'others_share')) AS "others %"
 FROM (SELECT measure, system, position FROM figures
 	WHERE key = 'configs_per_s' AND (measure ~ '^(pending|held|in-flight)-')) AS f
 ORDER BY position;

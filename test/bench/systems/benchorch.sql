@@ -7,7 +7,9 @@ SELECT benchorch.register_hardware('bench', '{}');
 
 -- @work
 SELECT benchorch.create_template('bench', jsonb_build_object('hardware', ARRAY['bench'],
-	'frameworks', ARRAY['vLLM', 'SGLang', 'TensorRT-LLM'], 'repeats', :repeats));
+	'frameworks', ARRAY['vLLM', 'SGLang', 'TensorRT-LLM'], 'repeats', :repeats) ||
+	CASE WHEN :variants > 1 THEN jsonb_build_object('dimensions', jsonb_build_object('variant', jsonb_build_object(
+		'kind', 'request', 'values', ARRAY(SELECT generate_series(1, :variants))))) ELSE '{}' END);
 SELECT benchorch.register_model('model ' || :cycle || ' ' || n) FROM generate_series(1, :models) AS n;
 
 -- @populate
