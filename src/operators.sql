@@ -106,7 +106,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM benchorch.require_model(model_version_id);
-	UPDATE benchorch.model_versions AS m SET paused = true WHERE m.id = pause.model_version_id;
+	UPDATE benchorch.model_versions AS m SET paused = true, paused_by = NULL WHERE m.id = pause.model_version_id;
 	PERFORM benchorch.refeed(model_version_id, false);
 	RETURN (SELECT coalesce(sum(d.pending), 0) FROM benchorch.progress_deltas AS d
 			WHERE d.model_version_id = pause.model_version_id);
@@ -121,14 +121,21 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM benchorch.require_model(model_version_id);
-	UPDATE benchorch.model_versions AS m SET paused = false WHERE m.id = resume.model_version_id;
+	UPDATE benchorch.model_versions AS m SET paused = false, paused_by = NULL WHERE m.id = resume.model_version_id;
 	PERFORM benchorch.refeed(model_version_id, true);
+	IF EXISTS (SELECT FROM benchorch.budgets AS b WHERE b.model_version_id = resume.model_version_id)
+		AND benchorch.apply_budget(model_version_id) THEN
+		RAISE WARNING USING MESSAGE = 'budget used up: nothing is claimed',
+			DETAIL = (SELECT benchorch.describe_budget(b) FROM benchorch.budgets AS b WHERE b.model_version_id = resume.model_version_id),
+			HINT = 'Raise it: benchorch.set_budget().';
+		RETURN 0;
+	END IF;
 	RETURN (SELECT coalesce(sum(d.pending), 0) FROM benchorch.progress_deltas AS d
 			WHERE d.model_version_id = resume.model_version_id);
 END
 $$;
 COMMENT ON FUNCTION benchorch.resume(uuid) IS
-	'Ends a pause; returns how many configs are claimable again, or will be when their retry time comes. Errors: 22023 NULL, 42704';
+	'Ends a pause; returns how many configs are claimable again, or will be when their retry time comes: 0, with a warning, where the budget is used up. Errors: 22023 NULL, 42704';
 
 CREATE FUNCTION benchorch.reprioritize(model_version_id uuid, delta int) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -287,7 +294,8 @@ BEGIN
 	SELECT count(*) AS total,
 		count(*) FILTER (WHERE c.status = 'running') AS running,
 		count(*) FILTER (WHERE c.status = 'pending') AS pending,
-		count(*) FILTER (WHERE c.status = 'pending' AND m.paused) AS paused,
+		count(*) FILTER (WHERE c.status = 'pending' AND m.paused AND m.paused_by IS NULL) AS paused,
+		count(*) FILTER (WHERE c.status = 'pending' AND m.paused_by = 'budget') AS spent,
 		count(*) FILTER (WHERE c.status = 'pending' AND NOT m.paused AND d.config_id IS NOT NULL) AS delayed,
 		min(d.due_at) AS due_at,
 		count(*) FILTER (WHERE c.status = 'pending' AND NOT m.paused AND c.priority > priority_threshold) AS over_threshold,
@@ -311,6 +319,9 @@ BEGIN
 		RETURN format('All %s configs are settled: nothing is left to do.', n.total);
 	ELSIF n.pending = 0 THEN
 		RETURN format('Nothing is pending: %s configs are held by other claims.', n.running);
+	END IF;
+	IF n.spent > 0 THEN
+		reasons := reasons || format('%s wait with their budget used up (benchorch.set_budget() raises it)', n.spent);
 	END IF;
 	IF n.paused > 0 THEN
 		reasons := reasons || format('%s are paused (benchorch.resume() ends it)', n.paused);
@@ -336,4 +347,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION benchorch.explain_empty(uuid, uuid, int) IS
-	'Why a claim with these arguments returns nothing, in words: not populated, settled, held by others, paused, waiting for a retry time, over the threshold, other hardware, framework or GPUs, quarantined. Errors: 22023, 42704';
+	'Why a claim with these arguments returns nothing, in words: not populated, settled, held by others, paused, budget used up, waiting for a retry time, over the threshold, other hardware, framework or GPUs, quarantined. Errors: 22023, 42704';

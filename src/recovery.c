@@ -383,6 +383,13 @@ benchorch_sweep_leases(int max_claims, bool *holds)
 	return sweep(max_claims, -1, holds);
 }
 
+/* Budgets are looked after now and then, too (budget.sql); where there is none that costs one look at an empty table. */
+static Statement check_budgets = {
+	.sql = "SELECT benchorch.check_budgets()"
+	" WHERE EXISTS (SELECT FROM benchorch.budgets WHERE next_check <= pg_catalog.clock_timestamp())",
+	.nargs = 0
+};
+
 /*
  * The sweep that claims make on their way, not each of them: returns how many
  * configs it took back, or -1 where it was not made.
@@ -396,6 +403,7 @@ benchorch_sweep_now_and_then(bool *holds)
 	if (!TimestampDifferenceExceeds(last, now, SWEEP_INTERVAL_MS))
 		return -1;
 	last = now;
+	benchorch_run(&check_budgets, NULL, NULL);
 	return sweep(20, -1, holds);
 }
 
@@ -490,6 +498,7 @@ benchorch_reset_stale(PG_FUNCTION_ARGS)
 	benchorch_run(&delete_empty_claims, NULL, NULL);
 	benchorch_run(&fold_progress, NULL, NULL);
 	benchorch_run(&find_endgames, NULL, NULL);
+	benchorch_run(&check_budgets, NULL, NULL);
 	benchorch_finalize_due();
 	SPI_finish();
 	PG_RETURN_INT32(reset);

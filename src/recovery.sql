@@ -67,6 +67,7 @@ BEGIN
 		ON CONFLICT (worker_id) DO UPDATE SET config_ids = excluded.config_ids, at = excluded.at, tail = excluded.tail;
 	END IF;
 	PERFORM benchorch.finalize_due();
+	PERFORM benchorch.check_budgets();
 	RETURN QUERY
 		SELECT held.id, coalesce(held.claim_id, CASE WHEN c.status = 'cancelled' THEN c.claim_id END,
 				(SELECT a.claim_id FROM benchorch.attempts AS a

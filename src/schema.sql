@@ -37,6 +37,7 @@ CREATE TABLE benchorch.model_versions
 	architecture	jsonb,
 	submission		boolean NOT NULL DEFAULT false,
 	paused			boolean NOT NULL DEFAULT false,
+	paused_by		text,
 	created_at		timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	finalized_at	timestamptz
 );
@@ -44,7 +45,8 @@ COMMENT ON TABLE benchorch.model_versions IS 'What is benchmarked: one row a mod
 COMMENT ON COLUMN benchorch.model_versions.source IS 'what {model} becomes in a command: a Hugging Face id or a path; the name where NULL';
 COMMENT ON COLUMN benchorch.model_versions.architecture IS 'shape in canonical keys (n_layers, hidden_size, ...); NULL: no memory check, no roofline';
 COMMENT ON COLUMN benchorch.model_versions.submission IS 'made by submit(): configs are items, not cells of a matrix';
-COMMENT ON COLUMN benchorch.model_versions.paused IS 'set by pause(): its configs are not claimable';
+COMMENT ON COLUMN benchorch.model_versions.paused IS 'set by pause(), or by a budget that is used up: its configs are not claimable';
+COMMENT ON COLUMN benchorch.model_versions.paused_by IS 'budget: it ends when the budget allows; NULL: an operator''s pause';
 COMMENT ON COLUMN benchorch.model_versions.finalized_at IS 'last full finalize; NULL again once a config is open';
 
 CREATE TABLE benchorch.hardware_configs

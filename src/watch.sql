@@ -16,6 +16,7 @@ BEGIN
 	SELECT * INTO model FROM benchorch.model_versions AS m WHERE m.id = watch.model_version_id;
 	done := floor(width * (p ->> 'settled_pct')::numeric / 100);
 	RETURN NEXT format('%s  %s', model.name, CASE
+		WHEN model.paused_by = 'budget' THEN 'budget used up'
 		WHEN model.paused THEN 'paused'
 		WHEN (p ->> 'total')::bigint = 0 THEN 'not populated'
 		WHEN model.finalized_at IS NOT NULL THEN 'finalized ' || to_char(model.finalized_at, 'YYYY-MM-DD HH24:MI:SS')
