@@ -15,12 +15,12 @@ PG_CONFIG ?= pg_config
 
 # The install script is src/*.sql in this order: each file uses only what stands above it.
 CAPABILITIES = schema arguments models expected catalog ready progress status matrix claim runner recovery \
-	adapters tools checks requests evaluate imports results outcomes ranking leaderboards advice budget operators watch security
+	adapters tools checks requests evaluate imports results outcomes ranking leaderboards advice budget operators releases watch security
 EXTENSION_PARTS = $(CAPABILITIES:%=src/%.sql)
 EXTENSION_SQL = benchorch--$(EXTVERSION).sql
 
 # The tests in this order, all in one database; one that is not named here comes last.
-REGRESS := $(strip $(foreach test,catalog expected matrix claim status direct recovery progress results outcomes ranking leaderboards advice budget operators watch security,\
+REGRESS := $(strip $(foreach test,catalog expected matrix claim status direct recovery progress results outcomes ranking leaderboards advice budget operators releases watch security,\
 	$(patsubst sql/%.sql,%,$(wildcard sql/$(test).sql))))
 REGRESS += $(filter-out $(REGRESS),$(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql))))
 ISOLATION := $(sort $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec)))

@@ -5,7 +5,8 @@
  * used stands in the rows that its runs leave anyway:
  *
  *   spent       the last run of every settled config, every attempt that ended
- *               badly, and what runs now, so far; times the GPUs of each
+ *               badly, runs whose results are superseded, and what runs now,
+ *               so far; times the GPUs of each
  *   committed   what the configs that are claimed are still expected to take
  *               (expected_seconds), begun or not
  *
@@ -64,6 +65,10 @@ AS $$
 		UNION ALL
 		SELECT s.hardware_config_id, extract(epoch FROM a.ended_at - a.claimed_at)::float8 * s.gpus, 0
 		FROM benchorch.attempts AS a JOIN settled AS s ON s.id = a.config_id WHERE a.ended_at > a.claimed_at
+		UNION ALL
+		SELECT s.hardware_config_id, r.superseded_run_s * s.gpus, 0
+		FROM benchorch.benchmark_results AS r JOIN settled AS s ON s.id = r.config_id
+		WHERE r.model_version_id = $1 AND r.superseded_at IS NOT NULL
 		UNION ALL
 		SELECT h.hardware_config_id, h.seconds * h.gpus, greatest(e.seconds - h.seconds, 0) * h.gpus
 		FROM held AS h LEFT JOIN benchorch.expected_seconds($1) AS e ON e.config_id = h.id

@@ -187,7 +187,7 @@ AS $$
 	UNION ALL
 	SELECT 2, 'accepted result of a claim that did not settle the config', 'result ' || r.id
 	FROM benchorch.benchmark_results AS r JOIN benchorch.benchmark_configs AS c ON c.id = r.config_id
-	WHERE r.accepted AND c.status = 'completed' AND r.claim_id <> c.claim_id
+	WHERE r.accepted AND c.status = 'completed' AND r.claim_id <> c.claim_id AND r.superseded_at IS NULL
 	UNION ALL
 	SELECT 3, 'more blamed attempts than the limit', 'config ' || b.config_id || ', ' || b.outcome
 	FROM (SELECT a.config_id, a.outcome, count(*) AS n FROM benchorch.attempts AS a WHERE a.blamed

@@ -393,7 +393,9 @@ CREATE TABLE benchorch.benchmark_results
 	log				bytea,
 	environment		jsonb,
 	subject			jsonb,
-	import_digest	bytea
+	import_digest	bytea,
+	superseded_at	timestamptz,
+	superseded_run_s	float8
 );
 CREATE UNIQUE INDEX benchmark_results_claim ON benchorch.benchmark_results (config_id, claim_id);
 CREATE UNIQUE INDEX benchmark_results_import ON benchorch.benchmark_results (import_digest) WHERE import_digest IS NOT NULL;
@@ -402,6 +404,8 @@ COMMENT ON TABLE benchorch.benchmark_results IS 'Results: canonical metrics (uni
 COMMENT ON COLUMN benchorch.benchmark_results.config_id IS 'the config that produced it; of an imported one (claim_id is NULL, import_digest is not) the config that it fits, or NULL';
 COMMENT ON COLUMN benchorch.benchmark_results.accepted IS 'false: handed in under a claim that was no longer current; never ranked';
 COMMENT ON COLUMN benchorch.benchmark_results.method IS 'tags where the tool''s definitions differ from the canonical ones';
+COMMENT ON COLUMN benchorch.benchmark_results.superseded_run_s IS 'superseded: how long its run had taken, for budgets';
+COMMENT ON COLUMN benchorch.benchmark_results.superseded_at IS 'when rerun_changed() opened its config to be measured anew; no longer ranked';
 COMMENT ON COLUMN benchorch.benchmark_results.flags IS 'checks that failed, each with its numbers; {} is valid';
 COMMENT ON COLUMN benchorch.benchmark_results.unchecked IS 'checks that could not be evaluated, each with the reason: neither valid nor flagged by themselves';
 COMMENT ON COLUMN benchorch.benchmark_results.reported IS 'what the tool says that it ran: model, precision, parallelism, mean lengths ...';

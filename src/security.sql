@@ -36,7 +36,7 @@ BEGIN
 		'check_invariants', 'known_models', 'normalize', 'guess_adapter', 'metric_names', 'requests', 'request_times',
 		'request_statistics', 'summarize_requests', 'describe', 'number_of', 'says_failed', 'subject', 'subject_of', 'checks_of', 'evaluate', 'parse_output', 'explain_result', 'csv_rows', 'normalize_architecture', 'memory_per_gpu', 'fit_gpus',
 		'roofline', 'batch_seconds', 'precision_bytes', 'compute_tflops', 'rounds', 'expected_seconds', 'lane_paces', 'predict',
-		'rank_configs', 'pareto', 'compare', 'recommend', 'objectives', 'budget_used', 'describe_budget', 'median_confidence',
+		'rank_configs', 'pareto', 'compare', 'recommend', 'objectives', 'budget_used', 'describe_budget', 'fingerprint', 'changed_configs', 'median_confidence',
 		'require_model', 'require_status', 'served_lanes']);
 	EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA benchorch TO %I', role);
 END
@@ -65,7 +65,7 @@ BEGIN
 	PERFORM benchorch.grant_worker(role);
 	PERFORM benchorch.grant_functions(role, ARRAY['seed_reference_data', 'register_model', 'register_hardware',
 		'register_framework', 'register_workload', 'create_template', 'populate_matrix', 'submit', 'reset_stale', 'finalize',
-		'pause', 'resume', 'set_budget', 'check_budgets', 'cancel', 'retry_failed', 'reprioritize', 'drain_worker', 'quarantine_worker',
+		'pause', 'resume', 'set_budget', 'check_budgets', 'rerun_changed', 'cancel', 'retry_failed', 'reprioritize', 'drain_worker', 'quarantine_worker',
 		'unquarantine_worker', 'archive_completed', 'schedule_maintenance', 'unschedule_maintenance',
 		'config_priority', 'import_result', 'import_results', 'recheck', 'switch_check']);
 	/* not lane_id, claim_id and the like: they belong to the extension */

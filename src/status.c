@@ -12,7 +12,8 @@
  *             │                        │ update_status, cancel
  *             └────────────────────────┴──────────▶ skipped, cancelled
  *
- *   failed, skipped, cancelled ──▶ pending    retry_failed only
+ *   failed, skipped, cancelled ──▶ pending    retry_failed, rerun_changed
+ *   completed ──▶ pending                     rerun_changed only
  *
  * Who makes which arrow, and nobody else does:
  *
@@ -21,7 +22,7 @@
  *   running -> pending                     status.c     (benchorch_put_back)
  *   running, pending -> failed, skipped,
  *                       cancelled          status.c     (benchorch_settle)
- *   settled -> pending                     operators.c  (benchorch_retry_failed)
+ *   settled -> pending                     operators.c  (reopen: retry_failed, rerun)
  *
  * Rules.  A transition locks the config's row first and looks at it then;
  * calls that touch many configs lock them in id order.  The claim_id of a
