@@ -36,6 +36,7 @@ AS $$
 		(135, 'llmperf-requests', '{}', '$[*] ? (exists(@.ttft_s) && exists(@.end_to_end_latency_s) && exists(@.number_output_tokens))', true),
 		(140, 'inferencex', '{}', '$ ? (exists(@.tput_per_gpu) && exists(@.isl))', false),
 		(900, 'requests', '{}', '$ ? (exists(@.requests[*].ttft_s) || exists(@.requests[*].e2e_s))', false),
+		(905, 'canonical-batch', '{static_batch}', '$ ? (@.static_batch == true)', false),
 		(910, 'canonical', '{}', '$ ? (exists(@.output_tokens_per_s) || exists(@.total_tokens_per_s) || exists(@.ttft_mean_ms) || exists(@.ttft_p50_ms)
 			|| exists(@.tpot_mean_ms) || exists(@.tpot_p50_ms) || exists(@.e2e_mean_ms) || exists(@.e2e_p50_ms) || exists(@.requests_per_s))', false)
 	), spread (adapter, preference, metric, scale, method, mean, p50, p90, p95, p99, path, percentile_method) AS (VALUES
@@ -123,23 +124,6 @@ AS $$
 		('benchorch-engine', 'tensor_parallel', 1, 1, '{}', '$.tensor_parallel'),
 		('benchorch-engine', 'accuracy', 1, 1, '{}', '$.accuracy'),
 		('benchorch-engine', 'throttled_share', 1, 1, '{}', '$.throttled_share'),
-
-		('canonical', 'tool_version', 1, 1, '{}', '$.tool_version'),
-		('canonical', 'model', 1, 1, '{}', '$.model'),
-		('canonical', 'precision', 1, 1, '{}', '$.precision'),
-		('canonical', 'kv_cache_dtype', 1, 1, '{}', '$.kv_cache_dtype'),
-		('canonical', 'dataset', 1, 1, '{}', '$.dataset'),
-		('canonical', 'speculative', 1, 1, '{}', '$.speculative'),
-		('canonical', 'prefix_caching', 1, 1, '{}', '$.prefix_caching'),
-		('canonical', 'acceptance_length', 1, 1, '{}', '$.acceptance_length'),
-		('canonical', 'tensor_parallel', 1, 1, '{}', '$.tensor_parallel'),
-		('canonical', 'pipeline_parallel', 1, 1, '{}', '$.pipeline_parallel'),
-		('canonical', 'data_parallel', 1, 1, '{}', '$.data_parallel'),
-		('canonical', 'gpus', 1, 1, '{}', '$.gpus'),
-		('canonical', 'batch_size', 1, 1, '{}', '$.batch_size'),
-		('canonical', 'input_tokens_mean', 1, 1, '{}', '$.input_tokens_mean'),
-		('canonical', 'output_tokens_mean', 1, 1, '{}', '$.output_tokens_mean'),
-		('canonical', 'weight_bytes', 1, 1, '{}', '$.weight_bytes'),
 
 		('sglang-serving', 'requests_per_s', 1, 1, '{}', '$.request_throughput'),
 		('sglang-serving', 'output_tokens_per_s', 1, 1, '{}', '$.output_throughput'),
@@ -358,7 +342,7 @@ AS $$
 			'host_memory_peak_bytes', 'energy_j', 'roofline_prefill', 'roofline_decode', 'roofline_prefill_measured',
 			'roofline_decode_measured', 'noise_rel'])
 		UNION ALL
-		SELECT 'canonical', m.metric FROM benchorch.metric_names() AS m
+		SELECT a.adapter, m.metric FROM unnest(ARRAY['canonical', 'canonical-batch']) AS a (adapter), benchorch.metric_names() AS m
 	), fields (adapter, field, path, scale) AS (VALUES
 		('requests', 'requests', '$.requests[*]', 1),
 		('requests', 'start_s', '$.start_s', 1),
@@ -407,6 +391,10 @@ AS $$
 		('aiperf-requests', 'input_tokens', '$.metrics.input_sequence_length.value', 1),
 		('aiperf-requests', 'output_tokens', '$.metrics.output_sequence_length.value', 1),
 		('aiperf-requests', 'failed', '$.error', 1)
+	), told (metric) AS (
+		SELECT unnest(ARRAY['tool_version', 'model', 'precision', 'kv_cache_dtype', 'dataset', 'speculative', 'prefix_caching',
+			'acceptance_length', 'tensor_parallel', 'pipeline_parallel', 'data_parallel', 'gpus', 'batch_size', 'input_tokens_mean',
+			'output_tokens_mean', 'decode_context', 'weight_bytes', 'throttled_share'])
 	), row AS (
 		SELECT s.adapter, s.metric || '_' || k.statistic || '_ms' AS metric, s.preference, format(s.path, k.word) AS path, s.scale,
 			s.method::text[] || CASE WHEN k.statistic <> 'mean' THEN s.percentile_method::text[] END AS method
@@ -430,6 +418,8 @@ AS $$
 		SELECT * FROM row
 		UNION ALL
 		SELECT adapter, metric, 1, '$.' || metric, 1, '{}' FROM own
+		UNION ALL
+		SELECT a.adapter, told.metric, 1, '$.' || told.metric, 1, '{}' FROM unnest(ARRAY['canonical', 'canonical-batch']) AS a (adapter), told
 		UNION ALL
 		/* of several benchmarks in a report the last one, as of several lines */
 		SELECT adapter, metric, preference + 10, replace(path, '[*]', '[last]'), scale, method || '{last_of_several}'::text[]
