@@ -131,7 +131,7 @@ AS $$
 		('sglang-serving', 'concurrency_mean', 1, 1, '{}', '$.concurrency'),
 		('sglang-serving', 'requests_completed', 1, 1, '{}', '$.completed'),
 		('sglang-serving', 'requests_failed', 1, 1, '{}', '$.failed'),
-		('sglang-serving', 'requests_failed', 2, 1, '{}', '$.num_prompts - $.completed'),
+		('sglang-serving', 'requests_failed', 2, 1, '{}', '$.num_prompts - $.completed ? (@ >= 0)'),
 		('sglang-serving', 'input_tokens', 1, 1, '{}', '$.total_input_tokens'),
 		('sglang-serving', 'output_tokens', 1, 1, '{}', '$.total_output_tokens'),
 		('sglang-serving', 'duration_s', 1, 1, '{}', '$.duration'),
@@ -150,7 +150,7 @@ AS $$
 		/* bench_one_batch times its parts, bench_one_batch_server the whole */
 		('sglang-one-batch', 'ttft_mean_ms', 1, 1000, '{}', '$.prefill_latency'),
 		('sglang-one-batch', 'ttft_mean_ms', 2, 1000, '{}', '$.last_ttft'),
-		('sglang-one-batch', 'tpot_mean_ms', 1, 1000, '{}', '($.total_latency - $.prefill_latency) / ($.output_len - 1)'),
+		('sglang-one-batch', 'tpot_mean_ms', 1, 1000, '{}', '($.total_latency ? (@ > 0) - $.prefill_latency ? (@ > 0)) / ($.output_len ? (@ > 1) - 1)'),
 		('sglang-one-batch', 'itl_p50_ms', 1, 1000, '{}', '$.median_decode_latency'),
 		('sglang-one-batch', 'e2e_mean_ms', 1, 1000, '{}', '$.total_latency'),
 		('sglang-one-batch', 'e2e_mean_ms', 2, 1000, '{}', '$.latency'),
@@ -173,7 +173,7 @@ AS $$
 		('vllm-serve', 'goodput_per_s', 2, 1, '{}', '$."request_goodput:"'),
 		('vllm-serve', 'requests_completed', 1, 1, '{}', '$.completed'),
 		('vllm-serve', 'requests_failed', 1, 1, '{}', '$.failed'),
-		('vllm-serve', 'requests_failed', 2, 1, '{}', '$.num_prompts - $.completed'),
+		('vllm-serve', 'requests_failed', 2, 1, '{}', '$.num_prompts - $.completed ? (@ >= 0)'),
 		('vllm-serve', 'input_tokens', 1, 1, '{}', '$.total_input_tokens'),
 		('vllm-serve', 'output_tokens', 1, 1, '{}', '$.total_output_tokens'),
 		('vllm-serve', 'duration_s', 1, 1, '{}', '$.duration'),
@@ -270,9 +270,9 @@ AS $$
 		('guidellm', 'model', 2, 1, '{}', '$.benchmarks[*].config.backend.model'),
 
 		('optimum-benchmark', 'e2e_mean_ms', 1, 1000, '{}',
-			'$.prefill.latency ? (!exists(@.unit) || @.unit == "s").mean + $.decode.latency ? (!exists(@.unit) || @.unit == "s").mean'),
+			'$.prefill.latency ? (!exists(@.unit) || @.unit == "s").mean ? (@ > 0) + $.decode.latency ? (!exists(@.unit) || @.unit == "s").mean ? (@ > 0)'),
 		('optimum-benchmark', 'e2e_mean_ms', 2, 1000, '{}',
-			'$.report.prefill.latency ? (!exists(@.unit) || @.unit == "s").mean + $.report.decode.latency ? (!exists(@.unit) || @.unit == "s").mean'),
+			'$.report.prefill.latency ? (!exists(@.unit) || @.unit == "s").mean ? (@ > 0) + $.report.decode.latency ? (!exists(@.unit) || @.unit == "s").mean ? (@ > 0)'),
 		('optimum-benchmark', 'output_tokens_per_s', 1, 1, '{output=decode_only}', '$.decode.throughput ? (!exists(@.unit) || @.unit == "tokens/s").value'),
 		('optimum-benchmark', 'output_tokens_per_s', 2, 1, '{output=decode_only}', '$.report.decode.throughput ? (!exists(@.unit) || @.unit == "tokens/s").value'),
 		('optimum-benchmark', 'gpu_memory_peak_bytes', 1, 1e6, '{}', '$.decode.memory ? (@.unit == "MB").max_global_vram'),
@@ -415,7 +415,9 @@ AS $$
 	INSERT INTO benchorch.adapters (adapter, metric, preference, path, scale, method)
 	SELECT r.adapter, r.metric, r.preference, r.path::jsonpath, r.scale, r.method || tool.method::text[]
 	FROM (
-		SELECT * FROM row
+		SELECT adapter, metric, preference,
+			CASE adapter WHEN 'guidellm' THEN replace(path, '$.benchmarks[*]', '$ ? (@.benchmarks.size() == 1).benchmarks[*]') ELSE path END AS path,
+			scale, method FROM row
 		UNION ALL
 		SELECT adapter, metric, 1, '$.' || metric, 1, '{}' FROM own
 		UNION ALL
