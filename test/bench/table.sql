@@ -11,9 +11,16 @@ GROUP BY 1, 2, 3;
 CREATE FUNCTION pg_temp.figure(measure text, system text, key text) RETURNS numeric STABLE LANGUAGE sql
 AS $$ SELECT median FROM figures AS f WHERE (f.measure, f.system, f.key) = ($1, $2, $3) $$;
 
--- one for another, of the same measure or of two
-CREATE FUNCTION pg_temp.quotient(key text, measure text, system text, other text) RETURNS numeric STABLE LANGUAGE sql
-AS $$ SELECT pg_temp.figure($2, $3, $1) / pg_temp.figure($2, $4, $1) $$;
+-- how a figure compares with that of another system in the same measure, and of the same system in another measure
+CREATE FUNCTION pg_temp.to_system(other text, key text, measure text, system text) RETURNS numeric STABLE LANGUAGE sql
+AS $$ SELECT pg_temp.figure($3, $4, $2) / pg_temp.figure($3, $1, $2) $$;
+
+CREATE FUNCTION pg_temp.to_measure(other text, key text, measure text, system text) RETURNS numeric STABLE LANGUAGE sql
+AS $$ SELECT pg_temp.figure($3, $4, $2) / pg_temp.figure($1, $4, $2) $$;
+
+-- the last tenth of a run to its first
+CREATE FUNCTION pg_temp.last_to_first(key text, measure text, system text) RETURNS numeric STABLE LANGUAGE sql
+AS $$ SELECT pg_temp.figure($2, $3, $1 || '_last') / pg_temp.figure($2, $3, $1 || '_first') $$;
 
 -- the best of those that keep a state for each job
 CREATE FUNCTION pg_temp.best_peer(measure text) RETURNS numeric STABLE LANGUAGE sql
@@ -22,17 +29,21 @@ AS $$
 	WHERE f.measure = $1 AND key = 'configs_per_s' AND system IN ('skip-locked', 'graphile-worker', 'pg-boss')
 $$;
 
+-- the rate of a system to that of the best of them, like for like
+CREATE FUNCTION pg_temp.to_best_peer(base text, measure text, system text) RETURNS numeric STABLE LANGUAGE sql
+AS $$ SELECT pg_temp.figure($2, $3, 'configs_per_s') / pg_temp.best_peer($1) $$;
+
 \echo
 \echo 'Claim + complete.  The quotients are to plain SKIP LOCKED in the same measure; others: the share of all processors that'
 \echo 'programs had which have nothing to do with this.'
 SELECT measure, system, round(rate) AS "configs/s",
-	round(rate / pg_temp.figure(measure, 'skip-locked', 'configs_per_s'), 2) AS quotient,
+	round(pg_temp.to_system('skip-locked', 'configs_per_s', measure, system), 2) AS quotient,
 	round(pg_temp.figure(measure, system, 'round_p50_ms'), 2) AS "p50 ms",
 	round(pg_temp.figure(measure, system, 'round_p99_ms'), 2) AS "p99 ms",
 	round(pg_temp.figure(measure, system, 'cpu_us'), 1) AS "CPU us",
-	round(pg_temp.quotient('cpu_us', measure, system, 'skip-locked'), 2) AS quotient,
+	round(pg_temp.to_system('skip-locked', 'cpu_us', measure, system), 2) AS quotient,
 	round(pg_temp.figure(measure, system, 'wal_bytes')) AS "WAL B",
-	round(pg_temp.quotient('wal_bytes', measure, system, 'skip-locked'), 2) AS quotient,
+	round(pg_temp.to_system('skip-locked', 'wal_bytes', measure, system), 2) AS quotient,
 	round(100 * pg_temp.figure(measure, system, 'hot_share'), 1) AS "HOT %",
 	round(pg_temp.figure(measure, system, 'relations_mb'), 1) AS "MB",
 	round(pg_temp.figure(measure, system, 'mean_batch'), 1) AS batch,
@@ -49,10 +60,10 @@ SELECT measure, system, round(pg_temp.figure(measure, system, 'claim_p50_ms'), 3
 	round(pg_temp.figure(measure, system, 'cpu_us'), 1) AS "CPU us",
 	round(pg_temp.figure(measure, system, 'claim_p50_first'), 3) AS "first",
 	round(pg_temp.figure(measure, system, 'claim_p50_last'), 3) AS "last ms",
-	round(pg_temp.figure(measure, system, 'claim_p50_last') / pg_temp.figure(measure, system, 'claim_p50_first'), 2) AS quotient,
+	round(pg_temp.last_to_first('claim_p50', measure, system), 2) AS quotient,
 	round(pg_temp.figure(measure, system, 'rate_first')) AS "first",
 	round(pg_temp.figure(measure, system, 'rate_last')) AS "last configs/s",
-	round(pg_temp.figure(measure, system, 'rate_last') / pg_temp.figure(measure, system, 'rate_first'), 2) AS quotient,
+	round(pg_temp.last_to_first('rate', measure, system), 2) AS quotient,
 	round(100 * pg_temp.figure(measure, system, 'others_share')) AS "others %"
 FROM (SELECT measure, system, position FROM figures
 	WHERE key = 'configs_per_s' AND (measure ~ '^(pending|held|in-flight)-')) AS f
@@ -72,45 +83,47 @@ SELECT what, goal, round(figure, 2) AS figure,
 	CASE WHEN figure = bound OR (figure > bound) = (goal LIKE '>=%') THEN 'reached' ELSE 'MISSED' END AS " "
 FROM (VALUES
 	('(b) batch 100, like for like / best peer with a state per job', '>= 2',
-		pg_temp.figure('batch-100', 'benchorch-workers', 'configs_per_s') / pg_temp.best_peer('batch-100')),
+		pg_temp.to_best_peer('batch-100', 'batch-100', 'benchorch-workers')),
 	('(b) batch 100, own way / the same peer', '>= 2.5',
-		pg_temp.figure('batch-100-own', 'benchorch-workers', 'configs_per_s') / pg_temp.best_peer('batch-100')),
+		pg_temp.to_best_peer('batch-100', 'batch-100-own', 'benchorch-workers')),
 	('(b) batch 100, own way / SKIP LOCKED in the same way', '>= 2.5',
-		pg_temp.quotient('configs_per_s', 'batch-100-own', 'benchorch-workers', 'skip-locked')),
+		pg_temp.to_system('skip-locked', 'configs_per_s', 'batch-100-own', 'benchorch-workers')),
 	('(a) batch 100, like for like / best peer', '>= 1.5',
-		pg_temp.figure('batch-100', 'benchorch', 'configs_per_s') / pg_temp.best_peer('batch-100')),
+		pg_temp.to_best_peer('batch-100', 'batch-100', 'benchorch')),
 	('(b) batch 1, like for like / best peer', '>= 1.4',
-		pg_temp.figure('batch-1', 'benchorch-workers', 'configs_per_s') / pg_temp.best_peer('batch-1')),
+		pg_temp.to_best_peer('batch-1', 'batch-1', 'benchorch-workers')),
 	('(a) batch 1, like for like / best peer', '>= 1.4',
-		pg_temp.figure('batch-1', 'benchorch', 'configs_per_s') / pg_temp.best_peer('batch-1')),
-	('(b) batch 1, own way / best peer like for like', '>= 2.5',
-		pg_temp.figure('batch-1-own', 'benchorch-workers', 'configs_per_s') / pg_temp.best_peer('batch-1')),
-	('(a) batch 1, own way / best peer like for like', '>= 2.5',
-		pg_temp.figure('batch-1-own', 'benchorch', 'configs_per_s') / pg_temp.best_peer('batch-1')),
-	('(b) batch 100, WAL per config / SKIP LOCKED', '<= 0.60', pg_temp.quotient('wal_bytes', 'batch-100', 'benchorch-workers', 'skip-locked')),
+		pg_temp.to_best_peer('batch-1', 'batch-1', 'benchorch')),
+	('(b) batch 1, own way / the same peer', '>= 2.5',
+		pg_temp.to_best_peer('batch-1', 'batch-1-own', 'benchorch-workers')),
+	('(a) batch 1, own way / the same peer', '>= 2.5',
+		pg_temp.to_best_peer('batch-1', 'batch-1-own', 'benchorch')),
+	('(b) batch 100, WAL per config / SKIP LOCKED', '<= 0.60',
+		pg_temp.to_system('skip-locked', 'wal_bytes', 'batch-100', 'benchorch-workers')),
 	('(b) batch 100, server CPU per config / SKIP LOCKED', '<= 0.50',
-		pg_temp.quotient('cpu_us', 'batch-100', 'benchorch-workers', 'skip-locked')),
-	('(a) batch 100, server CPU per config / SKIP LOCKED', '<= 0.50', pg_temp.quotient('cpu_us', 'batch-100', 'benchorch', 'skip-locked')),
+		pg_temp.to_system('skip-locked', 'cpu_us', 'batch-100', 'benchorch-workers')),
+	('(a) batch 100, server CPU per config / SKIP LOCKED', '<= 0.50',
+		pg_temp.to_system('skip-locked', 'cpu_us', 'batch-100', 'benchorch')),
 	('(a) claim p50, 5,000,000 pending / 10,000', '<= 1.2',
-		pg_temp.figure('pending-5m', 'benchorch', 'claim_p50_ms') / pg_temp.figure('pending-10k', 'benchorch', 'claim_p50_ms')),
-	('(b) claim p50, 5,000,000 pending / 10,000', '<= 1.2',
-		pg_temp.figure('pending-5m', 'benchorch-workers', 'claim_p50_ms') / pg_temp.figure('pending-10k', 'benchorch-workers', 'claim_p50_ms')),
+		pg_temp.to_measure('pending-10k', 'claim_p50_ms', 'pending-5m', 'benchorch')),
 	('(a) the same in server CPU per config', '<= 1.2',
-		pg_temp.figure('pending-5m', 'benchorch', 'cpu_us') / pg_temp.figure('pending-10k', 'benchorch', 'cpu_us')),
+		pg_temp.to_measure('pending-10k', 'cpu_us', 'pending-5m', 'benchorch')),
+	('(b) claim p50, 5,000,000 pending / 10,000', '<= 1.2',
+		pg_temp.to_measure('pending-10k', 'claim_p50_ms', 'pending-5m', 'benchorch-workers')),
 	('(b) the same in server CPU per config', '<= 1.2',
-		pg_temp.figure('pending-5m', 'benchorch-workers', 'cpu_us') / pg_temp.figure('pending-10k', 'benchorch-workers', 'cpu_us')),
+		pg_temp.to_measure('pending-10k', 'cpu_us', 'pending-5m', 'benchorch-workers')),
 	('(a) claim latency with a snapshot held, last tenth / first', '<= 1.25',
-		pg_temp.figure('held-snapshot', 'benchorch', 'claim_p50_last') / pg_temp.figure('held-snapshot', 'benchorch', 'claim_p50_first')),
+		pg_temp.last_to_first('claim_p50', 'held-snapshot', 'benchorch')),
 	('(b) claim latency with a snapshot held, last tenth / first', '<= 1.25',
-		pg_temp.figure('held-snapshot', 'benchorch-workers', 'claim_p50_last') / pg_temp.figure('held-snapshot', 'benchorch-workers', 'claim_p50_first')),
+		pg_temp.last_to_first('claim_p50', 'held-snapshot', 'benchorch-workers')),
 	('(a) claims left in flight, batch 100: claim rate, last tenth / first', '>= 0.8',
-		pg_temp.figure('in-flight-100', 'benchorch', 'rate_last') / pg_temp.figure('in-flight-100', 'benchorch', 'rate_first')),
+		pg_temp.last_to_first('rate', 'in-flight-100', 'benchorch')),
 	('(b) claims left in flight, batch 100: claim rate, last tenth / first', '>= 0.8',
-		pg_temp.figure('in-flight-100', 'benchorch-workers', 'rate_last') / pg_temp.figure('in-flight-100', 'benchorch-workers', 'rate_first')),
+		pg_temp.last_to_first('rate', 'in-flight-100', 'benchorch-workers')),
 	('(a) claims left in flight, batch 1: claim rate, last tenth / first', '>= 0.8',
-		pg_temp.figure('in-flight-1', 'benchorch', 'rate_last') / pg_temp.figure('in-flight-1', 'benchorch', 'rate_first')),
+		pg_temp.last_to_first('rate', 'in-flight-1', 'benchorch')),
 	('(b) claims left in flight, batch 1: claim rate, last tenth / first', '>= 0.8',
-		pg_temp.figure('in-flight-1', 'benchorch-workers', 'rate_last') / pg_temp.figure('in-flight-1', 'benchorch-workers', 'rate_first')),
+		pg_temp.last_to_first('rate', 'in-flight-1', 'benchorch-workers')),
 	('populate in one call / INSERT ... SELECT', '>= 0.8', pg_temp.figure('populate', 'benchorch', 'share')),
 	('progress, 1,000,000 configs, 20,000 transactions after the last sweep, ms', '<= 5',
 		pg_temp.figure('progress-1m', 'benchorch', 'progress_p50_ms')),
