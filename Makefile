@@ -100,7 +100,8 @@ uninstall: uninstall-programs
 install-programs: worker engine
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
 	$(INSTALL_PROGRAM) $(PROGRAMS:%=build/%) '$(DESTDIR)$(bindir)/'
+	for plugin in $(wildcard build/*.so); do $(INSTALL_SHLIB) $$plugin '$(DESTDIR)$(bindir)/'; done
 uninstall-programs:
-	rm -f $(PROGRAMS:%='$(DESTDIR)$(bindir)/%')
+	rm -f $(PROGRAMS:%='$(DESTDIR)$(bindir)/%') '$(DESTDIR)$(bindir)/benchorch-engine-cuda.so'
 
 endif

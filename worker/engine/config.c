@@ -135,6 +135,21 @@ config_read_architecture(const char *text, struct architecture *architecture,
 	return status;
 }
 
+bool
+config_same_architecture(const struct architecture *a, const struct architecture *b)
+{
+	for (int i = 0; i < (int) (sizeof(keys) / sizeof(keys[0])); i++)
+	{
+		const char *left = (const char *) a + keys[i].offset;
+		const char *right = (const char *) b + keys[i].offset;
+		size_t		size = keys[i].type == KEY_FLAG ? sizeof(bool) : sizeof(int64_t);
+
+		if (memcmp(left, right, size) != 0)
+			return false;
+	}
+	return true;
+}
+
 enum engine_status
 config_read_precision(const char *text, enum precision *precision, struct engine_error *error)
 {
@@ -197,12 +212,19 @@ read_params(const struct json *params, struct request *request, struct engine_er
 		status = config_read_precision(precision->string, &request->workload.precision, error);
 	if (status != ENGINE_OK || budget == NULL)
 		return status;
-	request->budget = budget->type == JSON_NUMBER ? budget->number : budget->type == JSON_STRING ? strtod(budget->string, NULL)
-																								 : NAN;
+	request->budget = budget->type == JSON_NUMBER ? budget->number : NAN;
+	if (budget->type == JSON_STRING)
+		request->budget = strtod(budget->string, NULL);
 	if (!(request->budget > 0) || request->budget > CONFIG_MOST_BUDGET)
 		return engine_fail(error, ENGINE_BAD_CONFIG, "params.budget must be seconds, more than 0 and at most %d",
 						   CONFIG_MOST_BUDGET);
 	return ENGINE_OK;
+}
+
+static bool
+is_missing(const struct workload *workload)
+{
+	return workload->batch_size == -1 || workload->input_tokens == -1 || workload->output_tokens == -1;
 }
 
 static enum engine_status
@@ -232,7 +254,7 @@ read_members(const struct json *json, struct request *request, struct engine_err
 	workload->seed = (uint64_t) seed;
 	if (status == ENGINE_OK)
 		status = read_params(json_member(json, "params"), request, error);
-	if (status == ENGINE_OK && (!request->has_architecture || workload->batch_size == -1 || workload->input_tokens == -1 || workload->output_tokens == -1))
+	if (status == ENGINE_OK && (!request->has_architecture || is_missing(workload)))
 		status = engine_fail(error, ENGINE_BAD_CONFIG,
 							 "the config lacks one of architecture, batch_size, input_tokens and output_tokens");
 	return status;

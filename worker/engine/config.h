@@ -33,6 +33,8 @@ extern enum engine_status config_read_architecture(const char *text,
 												   struct architecture *architecture,
 												   struct engine_error *error);
 
+extern bool config_same_architecture(const struct architecture *a, const struct architecture *b);
+
 /* ENGINE_UNSUPPORTED for a word that is none of ours */
 extern enum engine_status config_read_precision(const char *text, enum precision *precision,
 												struct engine_error *error);

@@ -1,4 +1,4 @@
-# engine.mk: builds benchorch-engine and its reference test.
+# engine.mk: builds benchorch-engine, its CUDA plugin where nvcc is, and its tests.
 #
 # Included by the top-level Makefile; works alone too, from the repository's
 # root: make -f worker/engine/engine.mk
@@ -29,11 +29,37 @@ ENGINE_MODULE_OBJECTS = $(ENGINE_MODULES:%=$(ENGINE_BUILD)/%.o)
 ENGINE_KERNEL_OBJECTS = $(ENGINE_KERNELS:%=$(ENGINE_BUILD)/cpu_kernels_%.o)
 ENGINE_COMMON = $(ENGINE_MODULE_OBJECTS) $(ENGINE_KERNEL_OBJECTS)
 
-.PHONY: engine engine-tests engine-check
-engine: build/benchorch-engine
-engine-tests: build/benchorch-engine build/test-engine-reference
+# The CUDA backend is a plugin, built where there is nvcc; the program does without it.
+# NVCC= builds none, NVCC=/path/to/nvcc another.
+NVCC ?= $(firstword $(wildcard /usr/local/cuda/bin/nvcc) $(shell command -v nvcc 2>/dev/null))
+CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(NVCC))
+ENGINE_CXX ?= g++
+CUDA_MODULES = cuda cuda_error cuda_forward cuda_memory cuda_nvml cuda_product cuda_rates
+CUDA_SHARED_MODULES = engine machine model
+CUDA_KERNELS = cuda_fill cuda_prompt cuda_read cuda_step cuda_vector
+CUDA_PLUGIN = build/benchorch-engine-cuda.so
+CUDA_TARGETS = -gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90,code=sm_90 -gencode=arch=compute_90,code=compute_90
+# a register that is spilled, or any warning, ends the build
+CUDA_FLAGS = -std=c++17 -O3 -Werror all-warnings -Xptxas -v,-warn-spills,-Werror -Xcompiler -fPIC,-Wall,-Wextra,-fvisibility=hidden
+CUDA_MODULE_OBJECTS = $(CUDA_MODULES:%=$(ENGINE_BUILD)/plugin/%.o) $(CUDA_SHARED_MODULES:%=$(ENGINE_BUILD)/plugin/%.o)
+CUDA_KERNEL_OBJECTS = $(CUDA_KERNELS:%=$(ENGINE_BUILD)/plugin/%.cu.o)
+
+.PHONY: engine engine-tests engine-check engine-cuda
+engine: build/benchorch-engine engine-cuda
+engine-tests: engine build/test-engine-reference
+ifneq ($(NVCC),)
+engine-cuda: $(CUDA_PLUGIN)
+	@echo 'benchorch-engine: with CUDA, by $(NVCC)'
+engine-tests: build/test-engine-cuda
+else
+engine-cuda:
+	@echo 'benchorch-engine: without CUDA, for there is no nvcc here'
+endif
+ifneq ($(shell command -v $(ENGINE_CXX) 2>/dev/null),)
+engine-tests: build/test-engine-emulated
+endif
 engine-check: engine-tests
-	prove --ext .t --exec '' build/test-engine-reference
+	prove --ext .t --exec '' build/test-engine-reference $(wildcard build/test-engine-emulated)
 	prove test/engine
 
 build/benchorch-engine: $(ENGINE_BUILD)/main.o $(ENGINE_COMMON)
@@ -52,10 +78,45 @@ $(ENGINE_VERSIONED): benchorch.control
 $(ENGINE_MODULE_OBJECTS) $(ENGINE_BUILD)/main.o: $(ENGINE_BUILD)/%.o: $(ENGINE_DIR)/%.c | $(ENGINE_BUILD)
 	$(ENGINE_CC) $(ENGINE_FLAGS) $(ENGINE_CFLAGS) -c -o $@ $<
 
+build/test-engine-cuda: $(ENGINE_BUILD)/test-cuda.o $(ENGINE_BUILD)/test-transformer.o $(ENGINE_COMMON)
+	$(ENGINE_CC) $(ENGINE_CFLAGS) $(ENGINE_LDFLAGS) -pthread -o $@ $^ -lm -ldl
+
+$(CUDA_PLUGIN): $(CUDA_MODULE_OBJECTS) $(CUDA_KERNEL_OBJECTS)
+	$(ENGINE_CC) -shared -o $@.tmp $^ -Wl,-rpath,$(CUDA_HOME)/lib64 -L$(CUDA_HOME)/lib64 -lcublasLt -lcudart_static \
+		-lrt -lpthread -ldl -lstdc++ -lm
+	mv $@.tmp $@
+
+$(CUDA_MODULE_OBJECTS): $(ENGINE_BUILD)/plugin/%.o: $(ENGINE_DIR)/%.c | $(ENGINE_BUILD)/plugin
+	$(ENGINE_CC) $(ENGINE_FLAGS) -isystem $(CUDA_HOME)/include -fPIC -fvisibility=hidden $(ENGINE_CFLAGS) -c -o $@ $<
+
+# what ptxas says about each kernel stays beside the object, for the tests to read
+$(CUDA_KERNEL_OBJECTS): $(ENGINE_BUILD)/plugin/%.cu.o: $(ENGINE_DIR)/%.cu $(wildcard $(ENGINE_DIR)/cuda_*h) | $(ENGINE_BUILD)/plugin
+	@echo '$(NVCC) $<'
+	@$(NVCC) $(CUDA_FLAGS) $(CUDA_TARGETS) --threads 2 -I$(ENGINE_DIR) -c -o $@ $< >$@.log 2>&1 || { cat $@.log; rm -f $@; exit 1; }
+
+# The emulation: the same sources, kernels included, on the CPU; a prompt's chunks are small, to have several.
+EMULATION_DIR = test/engine/emulation
+EMULATION_FLAGS = -O2 -g -Wall -Wextra -Werror -DCUDA_EMULATION -DCUDA_PREFILL_ROWS=96 -I$(EMULATION_DIR) -I$(ENGINE_DIR) -MMD -MP
+EMULATION_C = $(filter-out cuda_product,$(CUDA_MODULES)) $(CUDA_SHARED_MODULES)
+EMULATION_OBJECTS = $(CUDA_KERNELS:%=$(ENGINE_BUILD)/emulated/%.cu.o) $(EMULATION_C:%=$(ENGINE_BUILD)/emulated/%.o) \
+	$(ENGINE_BUILD)/emulated/emulation.o $(ENGINE_BUILD)/emulated/product.o $(ENGINE_BUILD)/emulated/test-cuda.o
+
+build/test-engine-emulated: $(EMULATION_OBJECTS) $(ENGINE_BUILD)/test-transformer.o
+	$(ENGINE_CXX) -o $@ $^ -lm -ldl
+
+$(ENGINE_BUILD)/emulated/%.cu.o: $(ENGINE_DIR)/%.cu | $(ENGINE_BUILD)/emulated
+	$(ENGINE_CXX) -std=c++17 $(EMULATION_FLAGS) -Wno-unknown-pragmas -x c++ -c -o $@ $<
+$(ENGINE_BUILD)/emulated/%.o: $(EMULATION_DIR)/%.cpp | $(ENGINE_BUILD)/emulated
+	$(ENGINE_CXX) -std=c++17 $(EMULATION_FLAGS) -c -o $@ $<
+$(ENGINE_BUILD)/emulated/test-cuda.o: test/engine/cuda.c | $(ENGINE_BUILD)/emulated
+	$(ENGINE_CC) -std=gnu11 $(EMULATION_FLAGS) -c -o $@ $<
+$(ENGINE_BUILD)/emulated/%.o: $(ENGINE_DIR)/%.c | $(ENGINE_BUILD)/emulated
+	$(ENGINE_CC) -std=gnu11 $(EMULATION_FLAGS) -c -o $@ $<
+
 $(ENGINE_BUILD)/test-%.o: test/engine/%.c | $(ENGINE_BUILD)
 	$(ENGINE_CC) $(ENGINE_FLAGS) $(ENGINE_CFLAGS) -c -o $@ $<
 
-$(ENGINE_BUILD):
+$(ENGINE_BUILD) $(ENGINE_BUILD)/plugin $(ENGINE_BUILD)/emulated:
 	mkdir -p $@
 
--include $(wildcard $(ENGINE_BUILD)/*.d)
+-include $(wildcard $(ENGINE_BUILD)/*.d $(ENGINE_BUILD)/plugin/*.d $(ENGINE_BUILD)/emulated/*.d)

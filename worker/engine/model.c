@@ -81,9 +81,15 @@ model_tensor(const struct architecture *a, enum model_tensor_kind kind)
 }
 
 uint64_t
+model_tensor_key(uint64_t seed, enum model_tensor_kind kind, int64_t layer)
+{
+	return mix(mix(seed) ^ ((uint64_t) layer * 16 + kind));
+}
+
+uint64_t
 model_row_key(uint64_t seed, enum model_tensor_kind kind, int64_t layer, int64_t row)
 {
-	return mix(mix(mix(seed) ^ ((uint64_t) layer * 16 + kind)) ^ (uint64_t) row);
+	return mix(model_tensor_key(seed, kind, layer) ^ (uint64_t) row);
 }
 
 int32_t

@@ -41,7 +41,10 @@ struct model_tensor
 extern struct model_tensor model_tensor(const struct architecture *a,
 										enum model_tensor_kind kind);
 
-/* the key from which all values of one row are derived; layer is 0 for tensors outside the layers */
+/* the key of a tensor, which a device makes the rows' keys from; layer is 0 for tensors outside the layers */
+extern uint64_t model_tensor_key(uint64_t seed, enum model_tensor_kind kind, int64_t layer);
+
+/* the key from which all values of one row are derived */
 extern uint64_t model_row_key(uint64_t seed, enum model_tensor_kind kind,
 							  int64_t layer, int64_t row);
 

@@ -9,7 +9,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
 
 #include "machine.h"
 #include "measure.h"
@@ -60,7 +59,7 @@ static bool
 is_loaded(const struct session *session, const struct request *request)
 {
 	return session->backend != NULL &&
-		memcmp(&session->loaded.architecture, &request->architecture, sizeof(request->architecture)) == 0 &&
+		config_same_architecture(&session->loaded.architecture, &request->architecture) &&
 		session->loaded.workload.precision == request->workload.precision &&
 		session->loaded.weights_seed == request->weights_seed;
 }
