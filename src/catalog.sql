@@ -398,11 +398,9 @@ BEGIN
 		SELECT f.id INTO framework_id FROM benchorch.frameworks AS f WHERE f.name = framework;
 		IF NOT FOUND AND framework = 'benchorch-engine' THEN
 			framework_id := benchorch.register_framework(framework, '{
-				"protocol": "oneshot", "adapter": "benchorch-engine", "enabled": false,
-				"command": ["benchorch-engine", "--architecture", "{architecture}", "--model", "{model_name}",
-					"--batch-size", "{batch_size}", "--input-tokens", "{input_tokens}", "--output-tokens", "{output_tokens}",
-					"--precision", "{params.precision:fp32}", "--seed", "{seed}", "--threads", "{params.threads:auto}",
-					"--budget", "{params.budget:10}"]}');
+				"protocol": "stream", "adapter": "benchorch-engine", "enabled": false,
+				"command": ["benchorch-engine", "--stream", "--architecture", "{architecture}", "--model", "{model_name}",
+					"--precision", "{params.precision:fp32}", "--threads", "{params.threads:auto}", "--budget", "{params.budget:10}"]}');
 		ELSIF framework_id IS NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 				MESSAGE = pg_catalog.format('framework "%s" does not exist', framework),
@@ -556,15 +554,18 @@ BEGIN
 				'--percentile-metrics', 'ttft,tpot,itl,e2el', '--metric-percentiles', '50,90,95,99',
 				'--save-result', '--result-filename', '{result_file}'],
 			ARRAY['vllm', 'serve', '{model}', '--host', '127.0.0.1', '--port', '{port}',
-				'--tensor-parallel-size', '{gpus}', '--pipeline-parallel-size', '{params.pipeline_parallel:1}',
-				'--data-parallel-size', '{params.data_parallel:1}', '--dtype', '{params.precision:auto}',
+				'--tensor-parallel-size', '{tensor_parallel}', '--pipeline-parallel-size', '{pipeline_parallel}',
+				'--data-parallel-size', '{data_parallel}', '{arguments.precision}',
 				'--kv-cache-dtype', '{params.kv_cache_dtype:auto}', '--max-model-len', '{params.max_model_len:8192}'],
 			ARRAY['curl', '-sf', '-X', 'POST', 'http://127.0.0.1:{port}/reset_prefix_cache'],
 			ARRAY['vllm', 'bench', 'serve', '--backend', 'vllm', '--host', '127.0.0.1', '--port', '{port}', '--model', '{model}',
 				'--dataset-name', 'random', '--random-input-len', '256', '--random-output-len', '64',
 				'--num-prompts', '16', '--max-concurrency', '8', '--ignore-eos'],
 			'{"VLLM_SERVER_DEV_MODE": "1"}'::jsonb,
-			'{"note": "VLLM_SERVER_DEV_MODE enables /reset_prefix_cache"}'::jsonb),
+			'{"note": "VLLM_SERVER_DEV_MODE enables /reset_prefix_cache",
+			  "words": {"kv_cache_dtype": {"bf16": "auto", "fp16": "auto"}},
+			  "arguments": {"precision": {"auto": [], "fp32": ["--dtype", "float32"], "fp16": ["--dtype", "float16"],
+				"bf16": ["--dtype", "bfloat16"], "fp8": ["--quantization", "fp8"]}}}'::jsonb),
 		(2, 'SGLang',
 			ARRAY['python3', '-m', 'sglang.bench_serving', '--backend', 'sglang', '--host', '127.0.0.1', '--port', '{port}', '--model', '{model}',
 				'--dataset-name', 'random-ids', '--tokenize-prompt',
@@ -572,13 +573,16 @@ BEGIN
 				'--random-range-ratio', '1', '--num-prompts', '{num_prompts}', '--max-concurrency', '{batch_size}',
 				'--request-rate', 'inf', '--seed', '{seed}', '--output-file', '{result_file}'],
 			ARRAY['python3', '-m', 'sglang.launch_server', '--model-path', '{model}', '--host', '127.0.0.1', '--port', '{port}',
-				'--tp-size', '{gpus}', '--pp-size', '{params.pipeline_parallel:1}', '--dp-size', '{params.data_parallel:1}',
-				'--dtype', '{params.precision:auto}', '--kv-cache-dtype', '{params.kv_cache_dtype:auto}',
+				'--tp-size', '{tensor_parallel}', '--pp-size', '{pipeline_parallel}', '--dp-size', '{data_parallel}',
+				'{arguments.precision}', '--kv-cache-dtype', '{params.kv_cache_dtype:auto}',
 				'--context-length', '{params.max_model_len:8192}'],
 			ARRAY['curl', '-sf', '-X', 'POST', 'http://127.0.0.1:{port}/flush_cache'],
 			NULL,
 			'{}',
-			'{"note": "the client ignores the end of sequence unless told otherwise, and warms up with one request"}'),
+			'{"note": "the client ignores the end of sequence unless told otherwise, and warms up with one request",
+			  "words": {"kv_cache_dtype": {"bf16": "auto", "fp16": "auto", "fp8": "fp8_e4m3"}},
+			  "arguments": {"precision": {"auto": [], "fp32": ["--dtype", "float32"], "fp16": ["--dtype", "float16"],
+				"bf16": ["--dtype", "bfloat16"], "fp8": ["--quantization", "fp8"]}}}'),
 		(3, 'TensorRT-LLM',
 			ARRAY['python3', '-m', 'tensorrt_llm.serve.scripts.benchmark_serving', '--backend', 'openai',
 				'--host', '127.0.0.1', '--port', '{port}', '--model', '{model}',
@@ -589,14 +593,15 @@ BEGIN
 				'--percentile-metrics', 'ttft,tpot,itl,e2el', '--metric-percentiles', '50,90,95,99',
 				'--save-result', '--result-filename', '{result_file}'],
 			ARRAY['trtllm-serve', '{model}', '--backend', 'pytorch', '--host', '127.0.0.1', '--port', '{port}',
-				'--tp_size', '{gpus}', '--pp_size', '{params.pipeline_parallel:1}', '--max_seq_len', '{params.max_model_len:8192}'],
+				'--tp_size', '{tensor_parallel}', '--pp_size', '{pipeline_parallel}', '{arguments.precision}', '--max_seq_len', '{params.max_model_len:8192}'],
 			NULL,
 			ARRAY['python3', '-m', 'tensorrt_llm.serve.scripts.benchmark_serving', '--backend', 'openai',
 				'--host', '127.0.0.1', '--port', '{port}', '--model', '{model}',
 				'--dataset-name', 'random', '--random-ids', '--tokenize-on-client', '--random-input-len', '256', '--random-output-len', '64',
 				'--num-prompts', '16', '--max-concurrency', '8', '--ignore-eos'],
 			'{}',
-			'{"note": "the server has no call that empties its prefix cache; each config has its own seed"}')
+			'{"note": "the server has no call that empties its prefix cache; each config has its own seed; the precision is the checkpoint''s",
+			  "arguments": {"precision": {"auto": []}}}')
 	) AS r (position, name, command, server_command, reset_command, warmup_command, env, details)
 	WHERE NOT EXISTS (SELECT FROM benchorch.frameworks AS f WHERE f.name = r.name)
 	ORDER BY r.position

@@ -10,7 +10,8 @@
  * framework's details, "words" gives another text for a value of a dimension,
  * {"precision": {"bf16": "bfloat16"}} for {params.precision}, and "arguments"
  * the arguments that it means, {"precision": {"fp8": ["--quantization", "fp8"]}}
- * for {arguments.precision}; there are none where the config has no such value.
+ * for {arguments.precision}; there are none where the config has no such
+ * dimension, and no value where the word is not among them.
  */
 
 CREATE TYPE benchorch.described_run AS
@@ -61,13 +62,17 @@ AS $$
 		SELECT 'params.' || q.key, COALESCE(framework_details -> 'words' -> q.key ->> q.value, q.value)
 		FROM jsonb_each_text(config -> 'params') AS q
 		UNION ALL
-		SELECT 'arguments.' || a.key,
-			CASE WHEN w.word IS NULL THEN E'\x1d'
-				WHEN a.value ? w.word THEN E'\x1d' || COALESCE(
+		SELECT 'arguments.' || k.key,
+			CASE WHEN k.word IS NULL THEN E'\x1d'
+				WHEN framework_details -> 'arguments' -> k.key ? k.word THEN E'\x1d' || COALESCE(
 					(SELECT string_agg(e.argument || E'\x1d', '' ORDER BY e.position)
-					 FROM jsonb_array_elements_text(a.value -> w.word) WITH ORDINALITY AS e (argument, position)), '')
+					 FROM jsonb_array_elements_text(framework_details -> 'arguments' -> k.key -> k.word)
+						WITH ORDINALITY AS e (argument, position)), '')
 			END
-		FROM jsonb_each(framework_details -> 'arguments') AS a, LATERAL (SELECT config -> 'params' ->> a.key) AS w (word)
+		FROM (SELECT p.key, p.value FROM jsonb_each_text(config -> 'params') AS p
+			  UNION ALL
+			  SELECT a.key, NULL FROM jsonb_object_keys(framework_details -> 'arguments') AS a (key)
+			  WHERE NOT config -> 'params' ? a.key) AS k (key, word)
 	) AS v
 $$;
 COMMENT ON FUNCTION benchorch.placeholder_list(jsonb, jsonb) IS

@@ -184,7 +184,10 @@ template_fill(const char *pattern, const Pairs *values, Buffer *out, Buffer *err
 	return true;
 }
 
-/* The list that an element stands for, or NULL where it is an ordinary one. */
+/*
+ * The list that an element stands for, or NULL where it is an ordinary one.
+ * Of a dimension that neither the config nor the framework knows it is empty.
+ */
 static const char *
 find_list(const char *element, const Pairs *values)
 {
@@ -196,6 +199,11 @@ find_list(const char *element, const Pairs *values)
 		return NULL;
 	name = xprintf("%.*s", (int) len - 2, element + 1);
 	pair = pairs_find(values, name);
+	if (pair == NULL && strncmp(name, "arguments.", 10) == 0)
+	{
+		free(name);
+		return "";
+	}
 	free(name);
 	return pair && pair->value && pair->value[0] == GROUP_SEPARATOR ? pair->value + 1 : NULL;
 }

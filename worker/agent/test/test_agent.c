@@ -5,6 +5,7 @@
 #include "../log.h"
 #include "../options.h"
 #include "../outcome.h"
+#include "../spool.h"
 #include "../template.h"
 
 #include <errno.h>
@@ -93,6 +94,31 @@ test_template(void)
 		buffer_free(&error);
 		free(name);
 	}
+	pairs_free(&values);
+}
+
+static void
+test_argument_lists(void)
+{
+	char	   *command[] = {"x", "{arguments.quant}", "{arguments.none}", "{arguments.unknown}", "--a={plain}", NULL};
+	char	   *unknown_word[] = {"x", "{arguments.odd}", NULL};
+	Pairs		values = {0};
+	Buffer		error = {0};
+	char	  **filled;
+
+	pairs_split(&values, "arguments.quant\x1e\x1d--quantization\x1d"
+						 "fp8\x1d\x1f"
+						 "arguments.none\x1e\x1d\x1f"
+						 "arguments.odd\x1fplain\x1ev");
+	filled = template_fill_command(command, &values, &error);
+	check(filled != NULL && strcmp(filled[0], "x") == 0 && strcmp(filled[1], "--quantization") == 0 &&
+			  strcmp(filled[2], "fp8") == 0 && strcmp(filled[3], "--a=v") == 0 && filled[4] == NULL,
+		  "an element that stands for several arguments becomes them, or none");
+	strings_free(filled);
+	filled = template_fill_command(unknown_word, &values, &error);
+	check(filled == NULL && strstr(buffer_text(&error), "{arguments.odd} has no value") != NULL,
+		  "a word for which there are no arguments has no value");
+	buffer_free(&error);
 	pairs_free(&values);
 }
 
@@ -236,6 +262,77 @@ test_capture(void)
 	}
 }
 
+/* ------------------------------------------------------------------ spool */
+
+static Result
+some_result(const char *config_id)
+{
+	Result		result = {.config_id = xstrdup(config_id), .claim_id = xstrdup("9007199254740991"),
+							.outcome = xstrdup("ok"), .has_output = true};
+
+	buffer_append(&result.output, "{\"a\":\0 1}\n", 10);
+	buffer_puts(&result.log, "a line\n");
+	buffer_puts(&result.details, "{}");
+	return result;
+}
+
+/* Where the one file of the spool is. */
+static char *
+only_file(const char *directory, const char *suffix)
+{
+	return xprintf("%s/here/7-9007199254740991.result%s", directory, suffix);
+}
+
+static void
+test_spool(void)
+{
+	char		base[] = "/tmp/benchorch-test-spool-XXXXXX";
+	Result		written = some_result("7"), read = {0};
+	char	   *path, *damaged;
+	FILE	   *file;
+
+	if (mkdtemp(base) == NULL)
+	{
+		check(false, "a directory for the spool");
+		return;
+	}
+	path = only_file(base, "");
+	damaged = only_file(base, ".damaged");
+	check(spool_open(base, "here"), "a spool is opened");
+	spool_write(&written);
+	spool_flush(&written);
+	spool_write(&written);
+	check(spool_next(&read) && strcmp(read.config_id, "7") == 0 && strcmp(read.claim_id, written.claim_id) == 0 &&
+			  strcmp(read.outcome, "ok") == 0 && read.has_output && read.output.len == 10 &&
+			  memcmp(read.output.data, written.output.data, 10) == 0 && strcmp(read.log.data, "a line\n") == 0 &&
+			  strcmp(read.details.data, "{}") == 0,
+		  "what was written is read, NULs included");
+	result_free(&read);
+	check(!spool_next(&read), "and nothing else");
+	spool_close();
+
+	check(spool_open(base, "elsewhere") && !spool_next(&read), "another database sees nothing of it");
+	spool_close();
+
+	check(spool_open(base, "here"), "the spool is opened again");
+	file = fopen(path, "r+");
+	check(file != NULL && fseek(file, -12, SEEK_END) == 0 && fputc('!', file) != EOF && fclose(file) == 0, "one byte of it changes");
+	check(!spool_next(&read), "what is damaged is not read");
+	check(access(path, F_OK) < 0 && access(damaged, F_OK) == 0, "but set aside");
+	file = fopen(path, "w");
+	check(file != NULL && fputs("benchorch-result 1 7 8 ok 1 99999999999999 0 0 00000000\n{}", file) != EOF && fclose(file) == 0 &&
+			  !spool_next(&read) && access(path, F_OK) < 0,
+		  "nor is one that is shorter than it says");
+	unlink(damaged);
+	spool_write(&written);
+	spool_remove(&written);
+	spool_close();
+	check(access(base, F_OK) < 0, "an empty spool leaves nothing");
+	result_free(&written);
+	free(path);
+	free(damaged);
+}
+
 /* ------------------------------------------------------- JSON and secrets */
 
 static void
@@ -334,6 +431,8 @@ main(void)
 {
 	test_template();
 	test_lists();
+	test_argument_lists();
+	test_spool();
 	test_outcomes();
 	test_capture();
 	test_json();
