@@ -178,6 +178,29 @@ is(scalar(spooled()), 1, 'leaves it alone');
 is(end_of(start_worker($worker, 'mortal')), 0, 'one of its own');
 is(scalar(spooled()), 0, 'takes it');
 
+# ------------------------------------- heartbeats while a statement takes long
+
+$model = model_for(40);
+my $locker = $node->background_psql('postgres');
+$it = start_worker($worker, 'patient', '--heartbeat', '0.2');
+wait_until('a run', sub { sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started}) > 0 });
+# hand_in waits for this lock, and the worker for hand_in
+$locker->query_safe(qq{BEGIN; SELECT FROM benchorch.benchmark_configs WHERE model_version_id = '$model' FOR UPDATE});
+wait_until('a statement that waits', sub { sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) > 0 });
+my $beats = 0;
+my $last = '';
+wait_until('five heartbeats meanwhile', sub {
+	my $now = sql(q{SELECT heartbeat_at FROM benchorch.worker_leases l JOIN benchorch.workers w ON w.id = l.worker_id WHERE w.name = 'patient'});
+	$beats++ if $now ne $last;
+	$last = $now;
+	return $beats > 5;
+});
+is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}), '1', 'heartbeats go on while a statement of the worker waits');
+$locker->query_safe('COMMIT');
+$locker->quit;
+is(end_of($it), 0, 'which then goes on');
+is(sql(qq{SELECT string_agg(DISTINCT status, ',') FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), 'completed', 'as if nothing had been');
+
 # ------------------------------------------------------------ several hosts
 
 $model = model_for(2);

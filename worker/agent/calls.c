@@ -13,6 +13,8 @@
  */
 #include "calls.h"
 
+#include "presence.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -187,17 +189,30 @@ call_hand_in(const char *config_id, const char *claim_id, const char *outcome, c
 	return status;
 }
 
+static const char heartbeat_sql[] =
+	"SELECT h.config_id, h.claim_id, h.verdict FROM " UNFLUSHED "benchorch.heartbeat($1, $2, $3) AS h";
+
 DatabaseStatus
 call_heartbeat(const char *worker_id, const char *running, const char *log_tail, size_t log_tail_len, PGresult **result)
 {
 	char	   *array = running ? xprintf("{%s}", running) : xstrdup("{}");
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id), TEXT_PARAM(array), BYTES_PARAM(log_tail, log_tail_len)};
-	DatabaseStatus status = database_query("SELECT h.config_id, h.claim_id, h.verdict"
-										   " FROM " UNFLUSHED "benchorch.heartbeat($1, $2, $3) AS h",
-										   3, params, result);
+	DatabaseStatus status = database_query(heartbeat_sql, 3, params, result);
 
 	free(array);
 	return status;
+}
+
+bool
+call_heartbeat_beside(const char *worker_id, const char *running, const char *log_tail, size_t log_tail_len,
+					  void (*answer)(const PGresult *result))
+{
+	char	   *array = running ? xprintf("{%s}", running) : xstrdup("{}");
+	const DatabaseParam params[] = {TEXT_PARAM(worker_id), TEXT_PARAM(array), BYTES_PARAM(log_tail, log_tail_len)};
+	bool		sent = presence_ask(heartbeat_sql, 3, params, answer);
+
+	free(array);
+	return sent;
 }
 
 DatabaseStatus

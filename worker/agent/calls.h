@@ -51,6 +51,10 @@ extern DatabaseStatus call_hand_in(const char *config_id, const char *claim_id, 
 extern DatabaseStatus call_heartbeat(const char *worker_id, const char *running, const char *log_tail,
 									 size_t log_tail_len, PGresult **result);
 
+/* The same beside the main connection, without waiting: false where that is not possible now. */
+extern bool call_heartbeat_beside(const char *worker_id, const char *running, const char *log_tail, size_t log_tail_len,
+								  void (*answer)(const PGresult *result));
+
 /* Hands back what is not started; with an outcome, everything. */
 extern DatabaseStatus call_release_waiting(const char *worker_id);
 extern DatabaseStatus call_release(const char *worker_id, const char *outcome);

@@ -6,13 +6,14 @@
  * once, not when its lease has run out.  That is all that presence is for;
  * where there is none, the lease decides.
  *
- * It has a connection of its own, on which nothing but announce() is called,
- * and lives by handlers of the event loop alone: nobody waits for it.  It goes
- * to the very address of the main connection, so no name is looked up.
+ * It has a connection of its own, and lives by handlers of the event loop
+ * alone: nobody waits for it.  It goes to the very address of the main
+ * connection, so no name is looked up.  Heartbeats go there, too: so no long
+ * statement of the main connection delays them.
  *
  * Behind a transaction pooler the lock would be another client's: there the
  * server's process is not the one that libpq was told of, announce() is not
- * called, and presence stays off.
+ * called, presence stays off, and the connection is for heartbeats alone.
  */
 #include "presence.h"
 
@@ -38,7 +39,8 @@ static enum {
 	PRESENCE_CONNECTING,
 	PRESENCE_ASKING,			/* announce() is under way */
 	PRESENCE_TAKEN,				/* another session held the lock; the timer asks again */
-	PRESENCE_SHOWN
+	PRESENCE_SHOWN,
+	PRESENCE_POOLED				/* connected to a pooler: no presence, but heartbeats */
 } state = PRESENCE_OFF;
 
 static char id[40];
@@ -49,6 +51,7 @@ static PGresult *answer;
 static double pause_length;
 static bool first;				/* no try has come to an end yet */
 static bool told;				/* that it is not shown */
+static void (*asked)(const PGresult *result);	/* who waits for the answer to a statement of presence_ask */
 
 static void try_to_connect(void *context);
 static void ready(void *context);
@@ -69,6 +72,7 @@ disconnect(void)
 {
 	PQclear(answer);
 	answer = NULL;
+	asked = NULL;
 	events_clear_timer(&timer);
 	if (watched >= 0)
 		events_unwatch(watched);
@@ -168,7 +172,11 @@ judge(void)
 	if (PQresultStatus(answer) == PGRES_TUPLES_OK && PQntuples(answer) == 1)
 	{
 		if (PQgetisnull(answer, 0, 0))
-			turn_off("there is a pooler between the worker and the database");
+		{
+			log_message(LOG_INFO, "presence_off", "presence is off, the lease decides: there is a pooler between the worker and the database");
+			state = PRESENCE_POOLED;
+			first = false;
+		}
 		else if (PQgetvalue(answer, 0, 0)[0] == 't')
 			shown();
 		else
@@ -180,6 +188,48 @@ judge(void)
 		lost(answer ? PQresultErrorMessage(answer) : PQerrorMessage(connection));
 	PQclear(answer);
 	answer = NULL;
+}
+
+/* The answer to a statement of presence_ask. */
+static void
+pass_on(void)
+{
+	void		(*whom) (const PGresult *result) = asked;
+	PGresult   *result = answer;
+
+	events_clear_timer(&timer);
+	asked = NULL;
+	answer = NULL;
+	if (PQstatus(connection) == CONNECTION_BAD)
+		lost(PQerrorMessage(connection));
+	else
+		whom(result);
+	PQclear(result);
+}
+
+bool
+presence_ask(const char *sql, int nparams, const DatabaseParam *params, void (*answer_handler)(const PGresult *result))
+{
+	const char *values[4];
+	int			lengths[4], formats[4];
+
+	if ((state != PRESENCE_SHOWN && state != PRESENCE_POOLED) || asked != NULL)
+		return false;
+	for (int i = 0; i < nparams; i++)
+	{
+		values[i] = params[i].bytes;
+		lengths[i] = (int) params[i].len;
+		formats[i] = params[i].binary;
+	}
+	if (PQsendQueryParams(connection, sql, nparams, NULL, values, lengths, formats, 0) != 1)
+	{
+		lost(PQerrorMessage(connection));
+		return false;
+	}
+	asked = answer_handler;
+	events_set_timer(&timer, events_now() + ANSWER_SECONDS, patience_over, NULL);
+	watch(POLLIN | POLLOUT);
+	return true;
 }
 
 static void
@@ -240,11 +290,13 @@ ready(void *context)
 		return;
 	}
 	watch(unsent ? POLLIN | POLLOUT : POLLIN);
-	while (state == PRESENCE_ASKING && !PQisBusy(connection))
+	while ((state == PRESENCE_ASKING || asked != NULL) && !PQisBusy(connection))
 	{
 		PGresult   *result = PQgetResult(connection);
 
-		if (result == NULL)
+		if (result == NULL && asked != NULL)
+			pass_on();
+		else if (result == NULL)
 			judge();
 		else
 		{

@@ -4,7 +4,7 @@
 #ifndef AGENT_PRESENCE_H
 #define AGENT_PRESENCE_H
 
-#include <stdbool.h>
+#include "database.h"
 
 /*
  * Shows the worker's presence from now on, as soon as that is possible; again
@@ -12,6 +12,13 @@
  */
 extern void presence_start(const char *worker_id);
 extern void presence_stop(void);
+
+/*
+ * Runs a statement beside the main connection, whatever that is busy with;
+ * false where that is not possible now.  answer is called from the event loop
+ * with what came back; not at all where the connection is lost.
+ */
+extern bool presence_ask(const char *sql, int nparams, const DatabaseParam *params, void (*answer)(const PGresult *result));
 
 /* Whether the first try has not come to an end yet. */
 extern bool presence_begins(void);

@@ -54,6 +54,8 @@ static char id[40];
 static char session[33];		/* a word of this process */
 static double heartbeat_interval;
 static double next_heartbeat;
+static Timer heartbeat_timer;
+static char *asked_config, *asked_claim;	/* what ran when the last heartbeat was sent */
 static bool holds_unknown;		/* claims that we do not know may be ours */
 
 static Batch batch;				/* what is run, from position on */
@@ -229,8 +231,7 @@ obey_verdict(Batch *of, const char *config_id, const char *claim_id, const char 
 		Config	   *config = &of->configs[i];
 		Buffer	   *event;
 
-		if (strcmp(config->config_id, config_id) != 0 ||
-			(*claim_id != '\0' && strcmp(config->claim_id, claim_id) != 0) || config->dropped)
+		if (strcmp(config->config_id, config_id) != 0 || strcmp(config->claim_id, claim_id) != 0 || config->dropped)
 			continue;
 		config->dropped = true;
 		if (running && run.config == config)
@@ -244,8 +245,9 @@ obey_verdict(Batch *of, const char *config_id, const char *claim_id, const char 
 
 /*
  * The claims that the database has ended: do not begin them, kill what runs.
- * A verdict without claim is about a claim that is forgotten altogether; one
- * with another claim is about an earlier one that we may have had.
+ * A verdict without claim is about the one that ran when it was asked for, and
+ * is forgotten altogether; one with another claim is about an earlier one that
+ * we may have had.
  */
 static void
 obey_verdicts(const PGresult *result)
@@ -255,28 +257,71 @@ obey_verdicts(const PGresult *result)
 		const char *config_id = PQgetvalue(result, i, 0);
 		const char *claim_id = PQgetvalue(result, i, 1);
 
+		if (*claim_id == '\0' && asked_config != NULL && strcmp(config_id, asked_config) == 0)
+			claim_id = asked_claim;
 		obey_verdict(&batch, config_id, claim_id, PQgetvalue(result, i, 2));
 		obey_verdict(&next_batch, config_id, claim_id, PQgetvalue(result, i, 2));
 	}
 }
 
 static void
-heartbeat(void)
+forget_asked(void)
 {
-	Buffer		tail = {0};
-	PGresult   *result;
-	DatabaseStatus status;
+	free(asked_config);
+	free(asked_claim);
+	asked_config = asked_claim = NULL;
+}
 
-	if (running)
-		run_log_tail(&run, &tail);
-	status = call_heartbeat(id, running ? run.config->config_id : NULL, tail.data, tail.len, &result);
-	next_heartbeat = events_now() + heartbeat_interval;
-	if (status == DATABASE_OK)
+static void
+heartbeat_answered(const PGresult *result)
+{
+	if (PQresultStatus(result) == PGRES_TUPLES_OK)
 		obey_verdicts(result);
-	else if (status == DATABASE_REFUSED)
-		log_message(LOG_ERROR, "heartbeat_refused", "heartbeat: %s", database_message());
-	PQclear(result);
+	else
+		log_message(LOG_ERROR, "heartbeat_refused", "heartbeat: %s", PQresultErrorMessage(result));
+}
+
+static void heartbeat_due(void *context);
+
+/* A heartbeat, beside the main connection if possible, otherwise, where we may wait, on it. */
+static void
+heartbeat(bool may_wait)
+{
+	const char *config_id = running ? run.config->config_id : NULL;
+	Buffer		tail = {0};
+	bool		beside;
+
+	forget_asked();
+	if (running)
+	{
+		asked_config = xstrdup(config_id);
+		asked_claim = xstrdup(run.config->claim_id);
+		run_log_tail(&run, &tail);
+	}
+	beside = call_heartbeat_beside(id, config_id, tail.data, tail.len, heartbeat_answered);
+	if (!beside && may_wait)
+	{
+		PGresult   *result;
+		DatabaseStatus status = call_heartbeat(id, config_id, tail.data, tail.len, &result);
+
+		if (status == DATABASE_OK)
+			obey_verdicts(result);
+		else if (status == DATABASE_REFUSED)
+			log_message(LOG_ERROR, "heartbeat_refused", "heartbeat: %s", database_message());
+		PQclear(result);
+	}
+	if (beside || may_wait)
+		next_heartbeat = events_now() + heartbeat_interval;
+	events_set_timer(&heartbeat_timer, fmax(next_heartbeat, events_now() + heartbeat_interval / 4), heartbeat_due, NULL);
 	buffer_free(&tail);
+}
+
+/* Whatever the main connection is busy with. */
+static void
+heartbeat_due(void *context)
+{
+	(void) context;
+	heartbeat(false);
 }
 
 /*
@@ -292,7 +337,7 @@ wait_step(double until)
 		release_waiting();
 	}
 	else if (events_now() >= next_heartbeat)
-		heartbeat();
+		heartbeat(true);
 	else if (events_now() >= progress_due())
 		progress_show(running ? run.config : NULL, stopping() ? "stopping" : "waiting for work");
 	else
@@ -741,7 +786,7 @@ work(void)
 		if (config != NULL)
 		{
 			if (events_now() >= next_heartbeat)
-				heartbeat();
+				heartbeat(true);
 			if (!config->dropped && !stopping())
 				run_config(config);
 			pause = IDLE_PAUSE_FIRST;
@@ -770,12 +815,15 @@ worker_work(void)
 	int			code;
 
 	progress_begin(setup.name, setup.hardware);
+	events_set_timer(&heartbeat_timer, next_heartbeat, heartbeat_due, NULL);
 	code = work();
 	hand_in_finished();
 	close_lane();
 	release_all("preempted");
 	presence_stop();
+	events_clear_timer(&heartbeat_timer);
 	events_clear_timer(&grace_timer);
+	forget_asked();
 	batch_free(&batch);
 	buffer_free(&sick);
 	batch_free(&next_batch);
