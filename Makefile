@@ -4,7 +4,7 @@
 #   make install      installs it, below DESTDIR where that is given
 #   make demo         from nothing to a ranking on this machine's CPU; make demo-stop removes it
 #   make check        every test, on clusters of its own; make deps installs what that and lint need
-#   make bench        benchorch beside other queues, minutes; make bench-quick: the hot path alone; make bench-makespan: whole pools
+#   make bench        benchorch beside other queues, minutes; make bench-quick: the hot path alone; make bench-makespan: whole pools; bench-runner: the worker
 #   make lint         formatting, warnings and static analysis; make format formats
 #
 # PG_CONFIG=/path/to/pg_config chooses the PostgreSQL; with_llvm=no builds no bitcode.
@@ -28,7 +28,7 @@ REGRESS_OPTS = --load-extension=benchorch
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=benchorch
 
 # What runs by itself and builds what it needs in a place of its own.
-ALONE = bench bench-makespan bench-quick check deps demo demo-stop format lint mutants soak print-regress print-isolation
+ALONE = bench bench-makespan bench-quick bench-runner check deps demo demo-stop format lint mutants soak print-regress print-isolation
 .PHONY: $(ALONE)
 
 ifeq ($(filter-out $(ALONE),$(or $(MAKECMDGOALS),all)),)
@@ -43,6 +43,8 @@ bench-quick:
 	@test/bench/bench --quick
 bench-makespan:
 	@test/bench/makespan
+bench-runner:
+	@test/bench/runner
 soak:
 	@BENCHORCH_RANDOM_OPERATIONS=1000000 BENCHORCH_TEST_SECONDS=14400 test/run random
 mutants:

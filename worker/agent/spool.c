@@ -8,8 +8,8 @@
  * result never goes to another one.
  *
  * Several workers may share a spool.  One that starts hands in whatever it
- * finds; if another is about to hand in the same, the database answers the
- * second one as it did the first and stores nothing twice.
+ * finds and nobody has locked: the process whose result it is keeps its file
+ * open and locked, and a lock ends with its process.
  */
 #include "spool.h"
 
@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@
 static char *base;				/* the directory of all databases */
 static char *directory;			/* of this one; NULL: there is no spool */
 static DIR *listing;			/* of spool_next */
+static int	held = -1;			/* the file of the result in hand, locked */
 
 /* ------------------------------------------------------------- directories */
 
@@ -48,6 +50,14 @@ make_directory(const char *path)
 		return true;
 	errno = EPERM;
 	return false;
+}
+
+static void
+let_go(void)
+{
+	if (held >= 0)
+		close(held);
+	held = -1;
 }
 
 static void
@@ -73,6 +83,7 @@ spool_open(const char *new_base, const char *identity)
 void
 spool_close(void)
 {
+	let_go();
 	if (listing != NULL)
 		closedir(listing);
 	listing = NULL;
@@ -148,51 +159,39 @@ spool_write(const Result *result)
 {
 	Buffer		header = {0};
 	char	   *unfinished, *path;
-	int			fd;
 
 	if (directory == NULL)
 		return;
+	let_go();
 	unfinished = path_of(result, ".new");
 	path = path_of(result, SUFFIX);
 	buffer_printf(&header, HEADER_FORMAT, result->config_id, result->claim_id, result->outcome, result->has_output,
 				  result->output.len, result->log.len, result->details.len, result_checksum(result));
-	fd = open(unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0 || !write_all(fd, &header) || !write_all(fd, &result->output) || !write_all(fd, &result->log) ||
-		!write_all(fd, &result->details) || rename(unfinished, path) < 0)
+	held = open(unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (held < 0 || flock(held, LOCK_EX) < 0 || !write_all(held, &header) || !write_all(held, &result->output) ||
+		!write_all(held, &result->log) || !write_all(held, &result->details) || rename(unfinished, path) < 0)
 	{
 		tell("write", unfinished);
 		unlink(unfinished);
+		let_go();
 	}
-	if (fd >= 0)
-		close(fd);
 	buffer_free(&header);
 	free(unfinished);
 	free(path);
 }
 
-/* Flushes a file or a directory. */
-static bool
-flush(const char *path)
+void
+spool_flush(void)
 {
-	int			fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool		done = fd >= 0 && fsync(fd) == 0;
+	int			fd;
 
+	if (held < 0)
+		return;
+	fd = open(directory, O_RDONLY | O_CLOEXEC);
+	if (fsync(held) < 0 || fd < 0 || fsync(fd) < 0)
+		tell("flush", directory);
 	if (fd >= 0)
 		close(fd);
-	return done;
-}
-
-void
-spool_flush(const Result *result)
-{
-	char	   *path;
-
-	if (directory == NULL)
-		return;
-	path = path_of(result, SUFFIX);
-	if (!flush(path) || !flush(directory))
-		tell("flush", path);
-	free(path);
 }
 
 void
@@ -200,28 +199,32 @@ spool_remove(const Result *result)
 {
 	char	   *path;
 
-	if (directory == NULL)
+	if (held < 0)
 		return;
 	path = path_of(result, SUFFIX);
 	unlink(path);
+	let_go();
 	free(path);
 }
 
 /* ----------------------------------------------------------------- reading */
 
-/* All of a file. */
+/* Takes a file that nobody has in hand, and reads all of it. */
 static bool
-read_file(const char *path, Buffer *out)
+take_file(const char *path, Buffer *out)
 {
-	int			fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	char		bytes[65536];
 	ssize_t		n = -1;
+	struct stat info;
 
 	buffer_puts(out, "");
-	while (fd >= 0 && (n = read(fd, bytes, sizeof(bytes))) > 0)
-		buffer_append(out, bytes, n);
-	if (fd >= 0)
-		close(fd);
+	held = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* once it is locked it may be gone: handed in by another */
+	if (held >= 0 && flock(held, LOCK_EX | LOCK_NB) == 0 && fstat(held, &info) == 0 && info.st_nlink > 0)
+		while ((n = read(held, bytes, sizeof(bytes))) > 0)
+			buffer_append(out, bytes, n);
+	if (n != 0)
+		let_go();
 	return n == 0;
 }
 
@@ -274,6 +277,7 @@ spool_next(Result *result)
 {
 	struct dirent *entry;
 
+	let_go();
 	if (directory != NULL && listing == NULL)
 		listing = opendir(directory);
 	while (listing != NULL && (entry = readdir(listing)) != NULL)
@@ -285,7 +289,7 @@ spool_next(Result *result)
 		if (!ends_with(entry->d_name, SUFFIX))
 			continue;
 		path = xprintf("%s/%s", directory, entry->d_name);
-		found = read_file(path, &file); /* it may have been another worker's, and is gone */
+		found = take_file(path, &file);
 		good = found && parse(&file, result);
 		if (found && !good)
 			set_aside(path);
@@ -294,6 +298,7 @@ spool_next(Result *result)
 		if (good)
 			return true;
 		result_free(result);
+		let_go();
 	}
 	if (listing != NULL)
 		closedir(listing);

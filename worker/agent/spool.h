@@ -15,14 +15,17 @@ extern bool spool_open(const char *directory, const char *identity);
 /* Removes what is empty. */
 extern void spool_close(void);
 
-/* Writes a result; it survives this process from now on, and the machine's end once it is flushed. */
+/*
+ * One result is in hand at a time: the last that was written or read.  Written,
+ * it survives this process, and the machine's end once it is flushed.
+ */
 extern void spool_write(const Result *result);
-extern void spool_flush(const Result *result);
+extern void spool_flush(void);
 extern void spool_remove(const Result *result);
 
 /*
- * Reads what earlier processes have left, one result each call; false when
- * there is none any more.  What is damaged is set aside and told.
+ * Reads what processes that have ended have left, one result each call; false
+ * when there is none any more.  What is damaged is set aside and told.
  */
 extern bool spool_next(Result *result);
 

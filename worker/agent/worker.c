@@ -386,7 +386,7 @@ hand_in(const Result *result)
 	Receipt		receipt;
 	DatabaseStatus status;
 
-	spool_flush(result);
+	spool_flush();
 	status = call_hand_in(result->config_id, result->claim_id, result->outcome,
 						  result->has_output ? &result->output : NULL, &result->log, result->details.data, &receipt);
 	if (status == DATABASE_REFUSED)

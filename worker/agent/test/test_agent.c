@@ -9,11 +9,13 @@
 #include "../template.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 static int	tests;
@@ -290,6 +292,7 @@ test_spool(void)
 	Result		written = some_result("7"), read = {0};
 	char	   *path, *damaged;
 	FILE	   *file;
+	int			lock;
 
 	if (mkdtemp(base) == NULL)
 	{
@@ -300,8 +303,12 @@ test_spool(void)
 	damaged = only_file(base, ".damaged");
 	check(spool_open(base, "here"), "a spool is opened");
 	spool_write(&written);
-	spool_flush(&written);
-	spool_write(&written);
+	spool_flush();
+	spool_close();
+	check(spool_open(base, "here"), "and again");
+	lock = open(path, O_RDONLY);
+	check(lock >= 0 && flock(lock, LOCK_EX) == 0 && !spool_next(&read), "what another process has in hand is left alone");
+	close(lock);
 	check(spool_next(&read) && strcmp(read.config_id, "7") == 0 && strcmp(read.claim_id, written.claim_id) == 0 &&
 			  strcmp(read.outcome, "ok") == 0 && read.has_output && read.output.len == 10 &&
 			  memcmp(read.output.data, written.output.data, 10) == 0 && strcmp(read.log.data, "a line\n") == 0 &&
