@@ -78,7 +78,7 @@ BEGIN
 			(k.cell ->> 5)::int, k.cell -> 6) - 'dataset' AS subject
 		FROM (SELECT DISTINCT r.cell FROM read AS r) AS k
 	), evaluated AS MATERIALIZED (
-		SELECT r.n, r.fits, r.model_version_id AS version, r.raw, r.parsed, r.environment,
+		SELECT r.n, r.fits, r.gpus AS given_gpus, r.adapter AS given_adapter, r.model_version_id AS version, r.raw, r.parsed, r.environment,
 			jsonb_strip_nulls(jsonb_build_object('hardware', r.hardware, 'framework', r.framework, 'workload', r.workload,
 				'batch_size', r.batch_size, 'sequence_length', r.length, 'input_tokens', r.input_tokens, 'output_tokens', r.output_tokens,
 				'gpus', r.known_gpus, 'params', nullif(r.given_params, '{}'), 'dataset', r.dataset, 'source', r.source)) AS subject,
@@ -90,8 +90,9 @@ BEGIN
 			c.subject || jsonb_strip_nulls(jsonb_build_object('input_tokens', r.input_tokens, 'output_tokens', r.output_tokens, 'dataset', r.dataset)),
 			r.environment, r.framework_adapter) AS e ON true
 	), told AS MATERIALIZED (
+		/* of what was given, not of what was found: the config that it fits may be gone tomorrow */
 		SELECT e.*, CASE WHEN e.refused IS NULL THEN
-			sha256(convert_to(concat_ws(E'\n', e.version, e.subject, e.known_adapter, CASE WHEN e.raw IS NULL THEN e.parsed::text END), 'UTF8')
+			sha256(convert_to(concat_ws(E'\n', e.version, e.subject - 'gpus', e.given_gpus, e.given_adapter, CASE WHEN e.raw IS NULL THEN e.parsed::text END), 'UTF8')
 				|| coalesce(e.raw, '')) END AS digest
 		FROM evaluated AS e
 	), archived AS (
