@@ -1,4 +1,4 @@
-# The SQL of README.md and the tutorial runs as it stands there.  A block after
+# The SQL of README.md, the tutorial and the page on one's own tool runs as it stands there.  A block after
 # <!-- fails --> shows an error.
 use strict;
 use warnings FATAL => 'all';
@@ -14,7 +14,7 @@ my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->start;
 
-foreach my $document (qw(README.md docs/tutorial.md))
+foreach my $document (qw(README.md docs/tutorial.md docs/own-tool.md))
 {
 	my $text = slurp_file("$top/$document");
 	my ($script, $blocks, $failing) = ('', 0, 0);
@@ -34,7 +34,8 @@ foreach my $document (qw(README.md docs/tutorial.md))
 	my ($status, undef, $errors) = $node->psql($database, $script, on_error_stop => 1);
 	is($status, 0, "$document: every statement runs") or diag $errors;
 	is(scalar(() = $errors =~ /ERROR:/g), $failing, "$document: what is said to fail does, and nothing else");
-	is($node->safe_psql($database, q{SELECT count(*) FROM benchorch.leaderboard}) > 0, 1, "$document: there is a ranking");
+	my $made = $text =~ /leaderboard|finalize/ ? 'leaderboard' : 'benchmark_results';
+	is($node->safe_psql($database, "SELECT count(*) > 0 FROM benchorch.$made"), 't', "$document: there is something in the $made");
 	is($node->safe_psql($database, q{SELECT * FROM benchorch.check_invariants()}), '', "$document: the invariants hold");
 
 	# links to files that are there
