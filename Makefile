@@ -5,6 +5,8 @@
 #   make demo         from nothing to a ranking on this machine's CPU; make demo-stop removes it
 #   make check        every test, on clusters of its own; make deps installs what that and lint need
 #   make bench        benchorch beside other queues, minutes; make bench-quick: the hot path alone; make bench-makespan: whole pools; bench-runner: the worker
+#   make soak         10^6 random operations against the reference model; make kills: 1,000 killed workers, 20 immediate stops of the
+#                     server; make mutants: whether the random operations notice when the product is broken
 #   make lint         formatting, warnings and static analysis; make format formats
 #
 # PG_CONFIG=/path/to/pg_config chooses the PostgreSQL; with_llvm=no builds no bitcode.
@@ -28,7 +30,7 @@ REGRESS_OPTS = --load-extension=benchorch
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=benchorch
 
 # What runs by itself and builds what it needs in a place of its own.
-ALONE = bench bench-makespan bench-quick bench-runner check deps demo demo-stop format lint mutants soak print-regress print-isolation
+ALONE = bench bench-makespan bench-quick bench-runner check deps demo demo-stop format kills lint mutants soak print-regress print-isolation
 .PHONY: $(ALONE)
 
 ifeq ($(filter-out $(ALONE),$(or $(MAKECMDGOALS),all)),)
@@ -47,6 +49,8 @@ bench-runner:
 	@test/bench/runner
 soak:
 	@BENCHORCH_RANDOM_OPERATIONS=1000000 BENCHORCH_TEST_SECONDS=14400 test/run random
+kills:
+	@BENCHORCH_KILLS=1000 BENCHORCH_STOPS=20 BENCHORCH_TEST_SECONDS=14400 test/run 011_crash 033_worker_recovery
 mutants:
 	@test/mutants
 deps:
