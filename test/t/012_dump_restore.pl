@@ -35,7 +35,7 @@ sql('CREATE EXTENSION benchorch');
 sql('SELECT benchorch.seed_reference_data()');
 sql(qq{SELECT benchorch.register_model('m', '$model'), benchorch.register_model('done', '$done')});
 sql(q{SELECT benchorch.create_template('t', '{"hardware": ["g5.xlarge", "p5.48xlarge"], "frameworks": ["vLLM"], "workloads": ["qa"],
-	"dimensions": {"precision": {"kind": "engine", "values": ["bf16", "fp8"]}}}')});
+	"dimensions": {"precision": {"kind": "engine", "values": ["bf16", "fp8"]}}, "limits": {"crash_delays_s": [3600]}}')});
 sql("SELECT benchorch.populate_matrix('$model', template => 't'), benchorch.populate_matrix('$done', template => 't')");
 sql("UPDATE benchorch.hardware_configs SET price_per_hour = 12.5 WHERE name = 'g5.xlarge'");
 sql(q{SELECT benchorch.register_worker('w', 'g5.xlarge', '{vLLM}')});
