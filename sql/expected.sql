@@ -99,6 +99,16 @@ JOIN benchorch.benchmark_configs AS c ON c.id = v.config_id;
 SELECT f.name, c.sequence_length, e.basis, round(e.seconds::numeric, 3) AS seconds, round((e.seconds / c.expected_s)::numeric, 4) AS times, count(*)
 FROM benchorch.expected_seconds(:model) AS e JOIN benchorch.benchmark_configs AS c ON c.id = e.config_id
 JOIN benchorch.frameworks AS f ON f.id = c.framework_id GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2;
+-- Ready chunks: the roofline where a config comes in, what was measured once the sweep has seen that a lane's pace is another one
+SELECT f.name, c.sequence_length, min(u.work) AS least, max(u.work) AS most, round(max(c.expected_s) * 1000) AS roofline, count(*)
+FROM benchorch.lane_chunks AS k, LATERAL unnest(k.ids[k.next:], k.works[k.next:]) AS u (id, work)
+JOIN benchorch.benchmark_configs AS c ON c.id = u.id AND c.status = 'pending' JOIN benchorch.frameworks AS f ON f.id = c.framework_id
+WHERE k.model_version_id = :model GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT benchorch.refresh_expectations(), benchorch.refresh_expectations() AS again;
+SELECT f.name, c.sequence_length, min(u.work) AS least, max(u.work) AS most, round(max(c.expected_s) * 1000) AS roofline, count(*)
+FROM benchorch.lane_chunks AS k, LATERAL unnest(k.ids[k.next:], k.works[k.next:]) AS u (id, work)
+JOIN benchorch.benchmark_configs AS c ON c.id = u.id AND c.status = 'pending' JOIN benchorch.frameworks AS f ON f.id = c.framework_id
+WHERE k.model_version_id = :model GROUP BY 1, 2 ORDER BY 1, 2;
 -- A dry run knows the same of cells that are not there: a fourth repeat, once 94 s by runs, and at its pace
 SELECT configs, measured, round(worker_hours::numeric * 3600, 1) AS worker_s
 FROM benchorch.create_template('tiny', '{"repeats": 4, "frameworks": ["vLLM"], "sequence_lengths": [1024]}'), benchorch.predict(:model, 'tiny') WHERE hardware IS NULL;

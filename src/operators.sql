@@ -95,10 +95,49 @@ COMMENT ON FUNCTION benchorch.unschedule_maintenance() IS 'Removes the job of sc
 CREATE FUNCTION benchorch.refeed(model_version_id uuid, feed boolean) RETURNS int
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
+SET enable_nestloop = off
 SET jit = off
 AS 'MODULE_PATHNAME', 'benchorch_refeed';
 COMMENT ON FUNCTION benchorch.refeed(uuid, boolean) IS
 	'Puts the pending configs of a model version into new ready chunks, or takes its chunks away; returns how many configs were put in';
+
+/*
+ * What was measured orders and shares the work that is left: not with every
+ * completion, but where the sweep finds that a lane's pace is another one by a
+ * quarter or more.  It costs a scan of the model version, and new chunks only
+ * where something has changed.
+ */
+CREATE FUNCTION benchorch.refresh_expectations() RETURNS int
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+	model	uuid;
+	n		int := 0;
+BEGIN
+	/* one at a time, and nobody waits */
+	IF NOT pg_try_advisory_xact_lock(hashtextextended('benchorch:expectations', 0)) THEN
+		RETURN 0;
+	END IF;
+	FOR model IN
+		SELECT m.id FROM benchorch.model_versions AS m
+		WHERE m.finalized_at IS NULL AND NOT m.paused
+		  AND EXISTS (SELECT FROM benchorch.lane_chunks AS c WHERE c.model_version_id = m.id)
+		ORDER BY m.id
+	LOOP
+		UPDATE benchorch.lanes AS l SET pace = p.pace FROM benchorch.lane_paces(model) AS p
+		WHERE l.id = p.lane_id AND (l.pace IS NULL OR p.pace NOT BETWEEN l.pace * 0.8 AND l.pace * 1.25);
+		IF FOUND THEN
+			PERFORM benchorch.refeed(model, false), benchorch.refeed(model, true);
+			n := n + 1;
+		END IF;
+	END LOOP;
+	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION benchorch.refresh_expectations() IS
+	'Orders what is pending anew where lanes have turned out to be faster or slower than was expected; returns of how many model versions. reset_stale calls it';
 
 CREATE FUNCTION benchorch.pause(model_version_id uuid) RETURNS int
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER

@@ -13,6 +13,8 @@
  */
 #include "benchorch.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
@@ -29,7 +31,7 @@ PG_FUNCTION_INFO_V1(benchorch_refeed);
 typedef struct ReadyConfig
 {
 	int64		id;
-	int64		work;			/* expected, batch size x sequence length: orders equals, sizes batches */
+	int64		work;			/* expected milliseconds: orders equals, sizes batches */
 	pg_uuid_t	model_version_id;
 	int32		lane_id;
 	int32		hardware_config_id; /* 0: any */
@@ -52,18 +54,27 @@ static Statement insert_priority_chunk = {
 	.types = {UUIDOID, INT4OID, INT8ARRAYOID}
 };
 
+/*
+ * How long a run is expected to take (expected.sql), in milliseconds.  Where
+ * nothing is known, size stands in for time: a millisecond a token.
+ */
+#define TOKENS "coalesce(c.batch_size, 1)::float8 * coalesce(c.sequence_length, 1)"
+#define PENDING_COLUMNS(work) \
+	"SELECT c.id, c.model_version_id, c.lane_id, coalesce(c.hardware_config_id, 0), c.framework_id, c.gpus, c.priority," \
+	" pg_catalog.round(" work ")::bigint FROM benchorch.benchmark_configs c"
+
+/* A few configs: by the roofline, and by the pace of their lane as the last sweep knew it. */
 static Statement select_pending = {
-	.sql = "SELECT id, model_version_id, lane_id, coalesce(hardware_config_id, 0), framework_id, gpus, priority,"
-	" coalesce(batch_size, 1)::bigint * coalesce(sequence_length, 1)"
-	" FROM benchorch.benchmark_configs WHERE id = ANY ($1) AND status = 'pending'",
+	.sql = PENDING_COLUMNS("coalesce(c.expected_s * 1000 * coalesce(l.pace, 1), " TOKENS ")")
+	" LEFT JOIN benchorch.lanes l ON l.id = c.lane_id WHERE c.id = ANY ($1) AND c.status = 'pending'",
 	.nargs = 1,
 	.types = {INT8ARRAYOID}
 };
 
+/* A whole model: by all that is known. */
 static Statement select_model_pending = {
-	.sql = "SELECT id, model_version_id, lane_id, coalesce(hardware_config_id, 0), framework_id, gpus, priority,"
-	" coalesce(batch_size, 1)::bigint * coalesce(sequence_length, 1)"
-	" FROM benchorch.benchmark_configs c WHERE model_version_id = $1 AND status = 'pending'"
+	.sql = PENDING_COLUMNS("CASE e.basis WHEN 'mean' THEN " TOKENS " ELSE e.seconds * 1000 END")
+	" JOIN benchorch.expected_seconds($1) e ON e.config_id = c.id WHERE c.model_version_id = $1 AND c.status = 'pending'"
 	" AND NOT EXISTS (SELECT FROM benchorch.delayed_configs d WHERE d.config_id = c.id)",
 	.nargs = 1,
 	.types = {UUIDOID}
@@ -316,7 +327,8 @@ typedef struct Columns
 		status,
 		lane_id,
 		claim_id,
-		due_at;
+		due_at,
+		expected_s;
 } Columns;
 
 static Columns
@@ -335,6 +347,7 @@ find_columns(TupleDesc desc)
 		.lane_id = SPI_fnumber(desc, "lane_id"),
 		.claim_id = SPI_fnumber(desc, "claim_id"),
 		.due_at = SPI_fnumber(desc, "due_at"),
+		.expected_s = SPI_fnumber(desc, "expected_s"),
 	};
 
 	return columns;
@@ -347,6 +360,18 @@ slot_int32(TupleTableSlot *slot, int column, int32 when_null)
 	Datum		value = slot_getattr(slot, column, &isnull);
 
 	return isnull ? when_null : DatumGetInt32(value);
+}
+
+/* What TOKENS and the roofline say of a new row; its lane may not be there yet. */
+static int64
+slot_work(TupleTableSlot *slot, const Columns *columns)
+{
+	bool		isnull;
+	Datum		expected_s = slot_getattr(slot, columns->expected_s, &isnull);
+
+	if (!isnull)
+		return (int64) rint(DatumGetFloat4(expected_s) * 1000.0);
+	return (int64) slot_int32(slot, columns->batch_size, 1) * slot_int32(slot, columns->sequence_length, 1);
 }
 
 static void
@@ -433,7 +458,7 @@ benchorch_configs_inserted(PG_FUNCTION_ARGS)
 		ready[n].framework_id = slot_int32(slot, columns.framework_id, 0);
 		ready[n].gpus = slot_int32(slot, columns.gpus, 1);
 		ready[n].priority = slot_int32(slot, columns.priority, 0);
-		ready[n].work = (int64) slot_int32(slot, columns.batch_size, 1) * slot_int32(slot, columns.sequence_length, 1);
+		ready[n].work = slot_work(slot, &columns);
 		n++;
 	}
 	ExecDropSingleTupleTableSlot(slot);

@@ -478,6 +478,11 @@ static Statement find_endgames = {
 	.nargs = 0
 };
 
+static Statement refresh_expectations = {
+	.sql = "SELECT benchorch.refresh_expectations()",
+	.nargs = 0
+};
+
 Datum
 benchorch_reset_stale(PG_FUNCTION_ARGS)
 {
@@ -496,6 +501,7 @@ benchorch_reset_stale(PG_FUNCTION_ARGS)
 	while (benchorch_wake_delayed() > 0)
 		;
 	benchorch_run(&delete_empty_claims, NULL, NULL);
+	benchorch_run(&refresh_expectations, NULL, NULL);
 	benchorch_run(&fold_progress, NULL, NULL);
 	benchorch_run(&find_endgames, NULL, NULL);
 	benchorch_run(&check_budgets, NULL, NULL);

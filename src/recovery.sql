@@ -9,7 +9,7 @@ SET enable_seqscan = off
 SET jit = off
 AS 'MODULE_PATHNAME', 'benchorch_reset_stale';
 COMMENT ON FUNCTION benchorch.reset_stale(int) IS
-	'Takes back what expired leases hold, and claims without worker that began longer ago than the timeout; returns how many configs. Also wakes due retries, folds counters and ranks models that are due. Errors: 22023 NULL or negative';
+	'Takes back what expired leases hold, and claims without worker that began longer ago than the timeout; returns how many configs. Also wakes due retries, orders what is left by what was measured, folds counters and ranks models that are due. Errors: 22023 NULL or negative';
 
 CREATE FUNCTION benchorch.release_claims(worker_id uuid, outcome text, only_waiting boolean) RETURNS int
 LANGUAGE c VOLATILE SECURITY DEFINER

@@ -139,11 +139,13 @@ CREATE TABLE benchorch.lanes
 	hardware_config_id	int,
 	framework_id	int NOT NULL,
 	gpus			int NOT NULL CHECK (gpus > 0),
-	engine			jsonb NOT NULL DEFAULT '{}'
+	engine			jsonb NOT NULL DEFAULT '{}',
+	pace			real
 );
 CREATE UNIQUE INDEX lanes_key ON benchorch.lanes
 	(model_version_id, (COALESCE(hardware_config_id, 0)), framework_id, gpus, engine);
 COMMENT ON TABLE benchorch.lanes IS 'What one warm engine serves without a restart: model version x hardware x framework x GPUs x engine dimensions (data)';
+COMMENT ON COLUMN benchorch.lanes.pace IS 'measured / expected seconds of what has completed in it, as of the sweep that last found it changed; NULL: nothing yet';
 COMMENT ON COLUMN benchorch.lanes.hardware_config_id IS 'NULL: any hardware (submit)';
 
 CREATE TABLE benchorch.benchmark_configs
@@ -227,7 +229,7 @@ CREATE INDEX lane_chunks_hardware ON benchorch.lane_chunks (hardware_config_id, 
 CREATE INDEX lane_chunks_model ON benchorch.lane_chunks (model_version_id, priority, id);
 COMMENT ON TABLE benchorch.lane_chunks IS 'Ready configs of one lane, by priority, longest first among equals (derived); hardware 0 is any';
 COMMENT ON COLUMN benchorch.lane_chunks.priority IS 'of the config at next; so is work';
-COMMENT ON COLUMN benchorch.lane_chunks.works IS 'how much work each config is expected to be, in any unit';
+COMMENT ON COLUMN benchorch.lane_chunks.works IS 'milliseconds that each config is expected to take; where nothing is known, one for each token of its batch';
 COMMENT ON COLUMN benchorch.lane_chunks.work_left IS 'sum of works from next on';
 
 CREATE TABLE benchorch.priority_chunks

@@ -18,7 +18,7 @@
 #include "utils/timestamp.h"
 
 #define TAKEN_COLUMNS \
-	" RETURNING c.id, c.priority, coalesce(c.batch_size, 0)::bigint * coalesce(c.sequence_length, 0), c.attempt," \
+	" RETURNING c.id, c.priority, coalesce((c.expected_s * 1000)::bigint, coalesce(c.batch_size, 0)::bigint * coalesce(c.sequence_length, 0)), c.attempt," \
 	" c.model_version_id, c.hardware_config_id, c.framework_id, c.workload_type, c.batch_size, c.sequence_length," \
 	" c.gpus, c.params, c.lane_id, coalesce(c.template_id, 0)"
 
