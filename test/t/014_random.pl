@@ -150,7 +150,7 @@ sub operation
 		[ 6, "SELECT benchorch.update_status($c, 'failed', claim_id => $k, outcome => '$outcome')", kind => 'fail', outcome => $outcome, to_status => 'failed', answers => 'status', %fenced ],
 		[ 3, "SELECT benchorch.update_status($c, '$status', claim_id => $k)", kind => 'update', to_status => $status, answers => 'status', %fenced ],
 		[ 3, "SELECT benchorch.update_status($any, '$status')", kind => 'update', to_status => $status, answers => 'status', pairs => [ [ $any, 0 ] ], may_refuse => 'BO002 42704' ],
-		[ 6, "SELECT config_id, verdict FROM benchorch.heartbeat('$worker', $cs)", kind => 'heartbeat', answers => 'verdicts', worker => $worker, running => [ map { $_->[0] } @several ] ],
+		[ 6, "SELECT config_id, verdict, coalesce(claim_id, 0) FROM benchorch.heartbeat('$worker', $cs)", kind => 'heartbeat', answers => 'verdicts', worker => $worker, running => [ map { $_->[0] } @several ] ],
 		[ 2, "SELECT benchorch.release('$worker', '$release')", kind => 'release', outcome => $release, worker => $worker, answers => 'count' ],
 		[ 1, "SELECT benchorch.release_waiting('$worker')", kind => 'release', outcome => 'preempted', waiting => 1, worker => $worker, answers => 'count' ],
 		[ 1, "SELECT benchorch.drain_worker('$worker')", kind => 'release', outcome => 'preempted', waiting => 1, worker => $worker, answers => 'count' ],

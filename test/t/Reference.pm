@@ -615,14 +615,18 @@ sub check_answer
 			$self->check_pair({ %$op, answers => 'status' }, $pairs[$i], [ $op->{rows}[$i][1] ]);
 		}
 	}
-	elsif ($answers eq 'verdicts')	# config, verdict of those that are to be dropped
+	elsif ($answers eq 'verdicts')	# config, verdict, claim of those that are to be dropped
 	{
 		my %verdict = map { $_->[0] => $_->[1] } @{ $op->{rows} };
+		foreach my $row (@{ $op->{rows} })
+		{
+			my ($id, undef, $claim) = @$row;
+			$self->problem($op, "config $id is not to be dropped") if every(sub { held($_[0], $claim || 0) }, possible($self->{configs}{$id}, $op));
+		}
 		foreach my $id (@{ $op->{running} })
 		{
 			my @states = possible($self->{configs}{$id}, $op);
 			my @its = grep { ($self->worker_of($_) // '') eq $op->{worker} } @states;
-			$self->problem($op, "config $id is not to be dropped") if $verdict{$id} && @its && @its == @states;
 			$self->problem($op, "config $id is no longer its") if !$verdict{$id} && !@its && @states;
 			$self->problem($op, "config $id was not cancelled") if ($verdict{$id} // '') eq 'cancelled' && !grep { $_->{status} eq 'cancelled' } @states;
 		}
