@@ -17,12 +17,12 @@ PG_CONFIG ?= pg_config
 
 # The install script is src/*.sql in this order: each file uses only what stands above it.
 CAPABILITIES = schema arguments models expected catalog ready progress status matrix claim runner recovery \
-	adapters tools checks requests evaluate imports results outcomes ranking leaderboards advice budget operators releases watch security
-EXTENSION_PARTS = $(CAPABILITIES:%=src/%.sql)
+	adapters tools checks requests evaluate imports results outcomes ranking leaderboards advice budget operators releases watch report security
+EXTENSION_PARTS = $(patsubst src/report.sql,build/chart_library.sql src/report.sql,$(CAPABILITIES:%=src/%.sql))
 EXTENSION_SQL = benchorch--$(EXTVERSION).sql
 
 # The tests in this order, all in one database; one that is not named here comes last.
-REGRESS := $(strip $(foreach test,catalog expected matrix claim status direct recovery progress results outcomes ranking leaderboards advice budget operators releases watch security,\
+REGRESS := $(strip $(foreach test,catalog expected matrix claim status direct recovery progress results outcomes ranking leaderboards advice budget operators releases watch report security,\
 	$(patsubst sql/%.sql,%,$(wildcard sql/$(test).sql))))
 REGRESS += $(filter-out $(REGRESS),$(sort $(patsubst sql/%.sql,%,$(wildcard sql/*.sql))))
 ISOLATION := $(sort $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec)))
@@ -93,6 +93,16 @@ $(OBJS): $(wildcard src/*.h) benchorch.control
 $(EXTENSION_SQL): $(EXTENSION_PARTS) benchorch.control Makefile
 	printf '%s\n' '\echo Use "CREATE EXTENSION benchorch" to load this file. \quit' > $@.tmp
 	cat $(EXTENSION_PARTS) >> $@.tmp
+	mv $@.tmp $@
+
+# The chart library of report_html(), as a function; nothing is loaded when a page is opened.
+UPLOT = vendor/uplot/uPlot.iife.min.js vendor/uplot/uPlot.min.css vendor/uplot/LICENSE
+build/chart_library.sql: $(UPLOT) Makefile
+	mkdir -p build
+	{ printf '%s\n' 'CREATE FUNCTION benchorch.chart_library(OUT script text, OUT style text, OUT license text) RETURNS record' \
+		'LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$chart$$ SELECT'; \
+	separator=; for file in $(UPLOT); do printf '%s $$file$$' "$$separator"; cat "$$file"; printf '$$file$$'; separator=,; done; \
+	printf ' $$chart$$;\n%s\n' "COMMENT ON FUNCTION benchorch.chart_library() IS 'uPlot, which draws the charts of report_html(): script, style and licence';"; } > $@.tmp
 	mv $@.tmp $@
 
 # The programs go where PostgreSQL's own are (pg_config --bindir).
