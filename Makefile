@@ -7,6 +7,7 @@
 #   make bench        benchorch beside other queues, minutes; make bench-quick: the hot path alone; make bench-makespan: whole pools; bench-runner: the worker
 #   make soak         10^6 random operations against the reference model; make kills: 1,000 killed workers, 20 immediate stops of the
 #                     server; make mutants: whether the random operations notice when the product is broken
+#   make gpu-check    everything that needs a GPU, in a few minutes; says so where there is none (status 77)
 #   make lint         formatting, warnings and static analysis; make format formats
 #
 # PG_CONFIG=/path/to/pg_config chooses the PostgreSQL; with_llvm=no builds no bitcode.
@@ -30,7 +31,7 @@ REGRESS_OPTS = --load-extension=benchorch
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=benchorch
 
 # What runs by itself and builds what it needs in a place of its own.
-ALONE = bench bench-makespan bench-quick bench-runner check deps demo demo-stop format kills lint mutants soak print-regress print-isolation
+ALONE = bench bench-makespan bench-quick bench-runner check deps demo demo-stop format gpu-check kills lint mutants soak print-regress print-isolation
 .PHONY: $(ALONE)
 
 ifeq ($(filter-out $(ALONE),$(or $(MAKECMDGOALS),all)),)
@@ -59,7 +60,7 @@ demo:
 	@test/demo
 demo-stop:
 	@test/demo stop
-format lint:
+format gpu-check lint:
 	@test/$@
 print-regress:
 	@echo $(REGRESS)
