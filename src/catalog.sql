@@ -433,15 +433,16 @@ BEGIN
 		UPDATE benchorch.worker_leases AS l SET presence_at = NULL, absent_since = NULL WHERE l.worker_id = worker;
 		PERFORM benchorch.abandon(worker);
 	END IF;
-	INSERT INTO benchorch.workers AS w (name, hardware_config_id, framework_ids, gpus, details)
-	VALUES (register_worker.name, h.id, ids, slot, register_worker.details)
+	INSERT INTO benchorch.workers AS w (name, hardware_config_id, framework_ids, gpus, details, state, reason)
+	VALUES (register_worker.name, h.id, ids, slot, register_worker.details,
+		CASE WHEN register_worker.details ? 'sick' THEN 'draining' ELSE 'active' END, register_worker.details ->> 'sick')
 	ON CONFLICT (name) DO UPDATE SET
 		hardware_config_id = excluded.hardware_config_id,
 		framework_ids = excluded.framework_ids,
 		gpus = excluded.gpus,
 		details = excluded.details,
-		state = CASE WHEN w.state = 'quarantined' THEN w.state ELSE 'active' END,
-		reason = CASE WHEN w.state = 'quarantined' THEN w.reason END,
+		state = CASE WHEN w.state = 'quarantined' THEN w.state ELSE excluded.state END,
+		reason = CASE WHEN w.state = 'quarantined' THEN w.reason ELSE excluded.reason END,
 		registered_at = excluded.registered_at
 	RETURNING w.id INTO worker;
 	INSERT INTO benchorch.worker_leases AS l (worker_id, expires_at, heartbeat_at)

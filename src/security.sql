@@ -32,7 +32,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM benchorch.grant_functions(role, ARRAY['progress', 'list_configs', 'explain_empty', 'watch', 'logs', 'report_html',
+	PERFORM benchorch.grant_functions(role, ARRAY['progress', 'list_configs', 'explain_empty', 'watch', 'lane_notes', 'logs', 'argv_of', 'readable', 'report_html',
 		'check_invariants', 'known_models', 'normalize', 'guess_adapter', 'metric_names', 'requests', 'request_times',
 		'request_statistics', 'summarize_requests', 'describe', 'number_of', 'says_failed', 'subject', 'subject_of', 'checks_of', 'evaluate', 'parse_output', 'explain_result', 'csv_rows', 'normalize_architecture', 'memory_per_gpu', 'fit_gpus',
 		'roofline', 'batch_seconds', 'precision_bytes', 'compute_tflops', 'rounds', 'expected_seconds', 'lane_paces', 'predict',

@@ -17,6 +17,7 @@ die "build/benchorch-worker is not there; make worker builds it\n" unless $worke
 my %frameworks = (
 	quick => q({"command": ["sh", "-c", "echo '{{\"output_tokens_per_s\": {batch_size}}}'"]}),
 	held => q({"command": ["sh", "-c", "echo $$ > $HOME/new; mv $HOME/new $HOME/running; while test -e $HOME/hold; do sleep 0.05; done; echo '{{}}'"]}),
+	fragile => q({"command": ["sh", "-c", "echo $$ > $HOME/new; mv $HOME/new $HOME/running; exec sleep 1000"]}),
 	dying => q({"command": ["sh", "-c", "test -e $HOME/{config_id} || {{ touch $HOME/{config_id}; exit 3; }}; echo '{{}}'"]}));
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -101,6 +102,18 @@ sub begun_run
 	return $pid + 0;
 }
 
+# Waits until a worker has logged an event.
+sub wait_for_log
+{
+	my ($it, $event) = @_;
+	my $tries = 20 * $PostgreSQL::Test::Utils::timeout_default;
+	until (slurp_file($it->{log}) =~ /"event":"$event"/)
+	{
+		die "timed out waiting: event $event\n" if !$tries--;
+		select undef, undef, undef, 0.05;
+	}
+}
+
 # Waits until a process has vanished.
 sub wait_until_gone
 {
@@ -170,6 +183,45 @@ unlink $hold;
 is(end_of($it), 143, 'a worker whose run ends within the grace');
 is(counts($model), 'completed 1, pending 9', 'hands it in');
 invariants_hold();
+
+# -------------------------------------------------------- a notice from the cloud
+
+append_to_file($hold, '');
+my $notice = "$ENV{HOME}/notice";
+my $taken = matrix('held', 3);
+$it = start_worker('--name', 'second', '--framework', 'held', '--model', $taken, '--grace', '0', '--preemption-check', $notice);
+begun_run();
+append_to_file($notice, '');
+is(end_of($it), 143, 'a notice file ends a worker as SIGTERM does');
+is(counts($taken), 'pending 3', 'and all is handed back');
+unlink $notice;
+
+my $asked = "$ENV{HOME}/asked";
+append_to_file($notice, "#!/bin/sh\necho >>$asked\ntest -e $asked.yes\n");
+chmod 0755, $notice;
+$it = start_worker('--name', 'second', '--framework', 'held', '--model', $taken, '--grace', '0', '--preemption-check', $notice);
+begun_run();
+my $times = 20 * $PostgreSQL::Test::Utils::timeout_default;
+select undef, undef, undef, 0.05 until -s $asked > 1 || !$times--;
+is(counts($taken) =~ /running/ ? 1 : 0, 1, 'a command that says no is asked again');
+append_to_file("$asked.yes", '');
+is(end_of($it), 143, 'until it says yes');
+like(slurp_file($it->{log}), qr/"event":"preemption"/, 'which the log tells');
+is(counts($taken), 'pending 3', 'and all is handed back');
+sql("SELECT benchorch.cancel('$taken')");
+
+# What stops the worker may tell its benchmark as well; that is no crash of the config's.
+$taken = matrix('fragile', 1);
+$it = start_worker('--name', 'second', '--framework', 'fragile', '--model', $taken, '--grace', '60');
+$child = begun_run();
+kill TERM => $it->{pid};
+wait_for_log($it, 'stop');
+kill TERM => $child;
+is(end_of($it), 143, 'a benchmark that SIGTERM ends together with its worker');
+is(counts($taken), 'pending 1', 'is handed back');
+is(sql(qq{SELECT retry_count FROM benchorch.benchmark_configs WHERE model_version_id = '$taken'}), '0', 'at no cost');
+sql("SELECT benchorch.cancel('$taken')");
+unlink $hold;
 
 # ------------------------------------------------------------- cancelled
 

@@ -143,6 +143,17 @@ is(sql("SELECT string_agg(status, ' ' ORDER BY batch_size) || ' ' || (SELECT str
 	'pending pending node_fault', 'out of a GPU\'s memory that another used: the machine\'s fault');
 unlink $oom;
 
+# ------------------------------------------------------------- the GPU's fault
+
+append_to_file($oom, "grep -q xid \$FAKE_NVML || echo xid 79 >> \$FAKE_NVML; exit 1\n");
+driver_says('');
+$model = matrix('p5en.48xlarge', 1);
+run_worker('--name', 'fallen', '--until-settled', '--model', $model, '--pass-env', 'FAKE_NVML');
+is(sql("SELECT outcome || ': ' || message || ' ' || blamed FROM benchorch.attempts a JOIN benchorch.benchmark_configs c ON c.id = a.config_id
+	WHERE c.model_version_id = '$model'"), "gpu_fault: GPU-fake-$$-0: Xid 79 (exit code 1) false", 'what the driver reports of the GPU explains a crash');
+is(sql(q{SELECT state FROM benchorch.workers WHERE name = 'fallen'}), 'quarantined', 'and quarantines the worker');
+unlink $oom;
+
 # --------------------------------------------------------------------- slots
 
 driver_says("count 2\n");

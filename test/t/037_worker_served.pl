@@ -19,7 +19,7 @@ my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->start;
 sub sql { return $node->safe_psql('postgres', $_[0]); }
-sql('CREATE EXTENSION benchorch');
+sql('CREATE EXTENSION benchorch; SELECT benchorch.seed_outcome_rules()');
 sql(q{SELECT benchorch.register_hardware('box', '{"kind": "cpu"}'), benchorch.register_workload('chatbot', '{}')});
 
 my $home = $ENV{HOME} = abs_path(PostgreSQL::Test::Utils::tempdir);
@@ -117,13 +117,13 @@ is(left_behind(), '', 'its orphans are gone');
 
 $model = model_for('short', ['oom'], []);
 is(work('short'), 0, 'a server that runs out of GPU memory');
-like(outcomes($model), qr/^oom1: gpu_oom the server: torch.OutOfMemoryError: CUDA out of memory$/m, 'is told as such');
+like(outcomes($model), qr/^oom1: gpu_oom the server: exit code 1: torch.OutOfMemoryError: CUDA out of memory$/m, 'is told as such');
 
 # --------------------------------------------------------- before it is ready
 
 $model = model_for('large', [ 'a', 'b' ], ['--oom']);
 is(work('large'), 0, 'a server that has no GPU memory for the model');
-like(outcomes($model), qr/^\w+: gpu_oom before it was ready: torch.OutOfMemoryError/m, 'gives its config the outcome');
+like(outcomes($model), qr/^\w+: gpu_oom before it was ready: exit code 1: torch.OutOfMemoryError/m, 'gives its config the outcome');
 
 $model = model_for('unready', ['a'], ['--never-ready'], ready_timeout => '"1 second"');
 is(work('unready'), 0, 'a server that does not become ready');

@@ -19,12 +19,15 @@ AGENT_FAULTS_OBJECTS := $(AGENT_SOURCES:worker/agent/%.c=build/agent-faults/%.o)
 
 .PHONY: worker worker-tests
 worker: build/benchorch-worker
-worker-tests: build/test-agent build/benchorch-worker-faults build/fake-nvml/libnvidia-ml.so.1
+worker-tests: build/test-agent build/test-cgroup build/benchorch-worker-faults build/fake-nvml/libnvidia-ml.so.1
 
 build/benchorch-worker: $(AGENT_OBJECTS)
 	$(AGENT_CC) $(AGENT_CFLAGS) -o $@ $^ $(AGENT_LIBS)
 
 build/test-agent: $(filter-out build/agent/main.o,$(AGENT_OBJECTS)) $(AGENT_TEST_OBJECTS)
+	$(AGENT_CC) $(AGENT_CFLAGS) -o $@ $^ $(AGENT_LIBS)
+
+build/test-cgroup: $(filter-out build/agent/main.o,$(AGENT_OBJECTS)) build/agent/test/cgroup/test_cgroup.o
 	$(AGENT_CC) $(AGENT_CFLAGS) -o $@ $^ $(AGENT_LIBS)
 
 build/benchorch-worker-faults: $(AGENT_FAULTS_OBJECTS)
@@ -43,4 +46,4 @@ build/agent/%.o: worker/agent/%.c worker/agent/agent.mk benchorch.control
 	@mkdir -p $(@D)
 	$(AGENT_CC) $(AGENT_FLAGS) $(AGENT_CFLAGS) -c -o $@ $<
 
--include $(wildcard build/agent/*.d build/agent/test/*.d build/agent-faults/*.d)
+-include $(wildcard build/agent/*.d build/agent/test/*.d build/agent/test/*/*.d build/agent-faults/*.d)

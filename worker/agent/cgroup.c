@@ -206,19 +206,24 @@ cgroup_missing(void)
 
 /* ------------------------------------------------------------------ groups */
 
-/* What runs may use of the memory that the worker's group has, all but a little. */
-static void
-limit_memory(const char *directory)
+/* What a run may use of the memory that the worker's group has, all but a little; 0: no limit. */
+static long long
+memory_limit(void)
 {
 	char		text[64];
 	long long	limit;
 
+	if (!counts_memory)
+		return 0;
 	read_file(base, "memory.max", text, sizeof(text));
 	limit = atoll(text);		/* 0 for "max" */
-	if (limit <= 4 * MEMORY_FOR_WORKER)
-		return;
-	snprintf(text, sizeof(text), "%lld", limit - MEMORY_FOR_WORKER);
-	write_file(directory, "memory.max", text);
+	return limit > 4 * MEMORY_FOR_WORKER ? limit - MEMORY_FOR_WORKER : 0;
+}
+
+bool
+cgroup_limits_memory(void)
+{
+	return memory_limit() > 0;
 }
 
 char *
@@ -234,8 +239,13 @@ cgroup_make(void)
 		free(directory);
 		return NULL;
 	}
-	if (counts_memory)
-		limit_memory(directory);
+	if (memory_limit() > 0)
+	{
+		char	   *limit = xprintf("%lld", memory_limit());
+
+		write_file(directory, "memory.max", limit);
+		free(limit);
+	}
 	return directory;
 }
 

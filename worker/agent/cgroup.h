@@ -13,6 +13,9 @@ extern void cgroup_init(void);
 /* Why none can be made; NULL where they can. */
 extern const char *cgroup_missing(void);
 
+/* Whether runs have a memory limit of their own, which is known to be theirs. */
+extern bool cgroup_limits_memory(void);
+
 /* A new group for one run: its directory, to be freed; NULL where none can be made. */
 extern char *cgroup_make(void);
 /* Moves the calling process into it. */

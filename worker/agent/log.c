@@ -149,6 +149,33 @@ log_progress(const char *text)
 	dprintf(STDERR_FILENO, "\r\033[K%.*s", columns, text);
 }
 
+static void
+add_value(const char *value)
+{
+	for (int i = 0; i < secret_count; i++)
+		if (strcmp(secrets[i], value) == 0)
+			return;
+	secrets = reallocarray(secrets, secret_count + 1, sizeof(char *));
+	if (secrets == NULL)
+		abort();
+	secrets[secret_count++] = xstrdup(value);
+}
+
+/* A value, as it is and as JSON writes it. */
+static void
+add_secret(const char *value)
+{
+	Buffer		json = {0};
+
+	if (strlen(value) < SECRET_MIN_LENGTH)
+		return;
+	add_value(value);
+	json_string(&json, NULL, value);
+	json.data[json.len - 1] = '\0';
+	add_value(json.data + 1);
+	buffer_free(&json);
+}
+
 void
 log_add_secret(const char *variable)
 {
@@ -157,22 +184,47 @@ log_add_secret(const char *variable)
 	char	   *name;
 	bool		secret = false;
 
-	if (value == NULL || strlen(value + 1) < SECRET_MIN_LENGTH)
+	if (value == NULL)
 		return;
 	name = strndup(variable, value - variable);
 	for (size_t i = 0; name != NULL && i < sizeof(words) / sizeof(words[0]); i++)
 		secret |= strcasestr(name, words[i]) != NULL;
 	free(name);
-	value++;
-	for (int i = 0; i < secret_count && secret; i++)
-		secret = strcmp(secrets[i], value) != 0;
-	if (!secret)
-		return;
+	if (secret)
+		add_secret(value + 1);
+}
 
-	secrets = reallocarray(secrets, secret_count + 1, sizeof(char *));
-	if (secrets == NULL)
-		abort();
-	secrets[secret_count++] = xstrdup(value);
+/* An option whose name ends with the word: --hf-token, but neither --tokenizer nor --max-tokens. */
+static bool
+is_secret_option(const char *argument, size_t len)
+{
+	static const char *const words[] = {"token", "secret", "password", "passwd", "key", "credential", "credentials"};
+
+	for (size_t i = 0; argument[0] == '-' && i < sizeof(words) / sizeof(words[0]); i++)
+	{
+		size_t		word = strlen(words[i]);
+
+		if (len > word && strncasecmp(argument + len - word, words[i], word) == 0 &&
+			strchr("-_", argument[len - word - 1]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+void
+log_add_secret_arguments(char **argv)
+{
+	for (; argv != NULL && *argv != NULL; argv++)
+	{
+		size_t		len = strcspn(*argv, "=");
+
+		if (!is_secret_option(*argv, len))
+			continue;
+		if ((*argv)[len] == '=')
+			add_secret(*argv + len + 1);
+		else if (argv[1] != NULL)
+			add_secret(argv[1]);
+	}
 }
 
 void

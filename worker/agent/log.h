@@ -36,6 +36,8 @@ extern void log_progress(const char *text);
 
 /* Keeps the values of variables whose names look like secrets ("NAME=value"), to mask them. */
 extern void log_add_secret(const char *variable);
+/* The same for a command's arguments: what follows --api-key and the like, or stands in --api-key=VALUE. */
+extern void log_add_secret_arguments(char **argv);
 /* Replaces every known secret in the buffer by ***. */
 extern void log_mask(Buffer *buffer);
 

@@ -293,7 +293,7 @@ nvml_drain_xids(Buffer *lines)
 	char		uuid[96];
 
 	while (nvml.events != NULL && CALL(EventSetWait_v2, nvml.events, &event, 0))
-		if (event.type == EVENT_XID)
-			buffer_printf(lines, "%s: Xid %llu\n",
+		if (event.type == EVENT_XID && lines != NULL)
+			buffer_printf(lines, "%s%s: Xid %llu\n", lines->len > 0 && lines->data[lines->len - 1] != '\n' ? "\n" : "",
 						  CALL(DeviceGetUUID, event.device, uuid, sizeof(uuid)) ? uuid : "a GPU", event.data);
 }

@@ -56,7 +56,7 @@ extern void nvml_close(void);
 /* Texts of the driver's version and of the newest CUDA that it serves; "" where it does not tell. */
 extern void nvml_versions(char driver[80], char cuda[16]);
 
-/* How many GPUs there are, and each of them by its number, or by UUID (MIG devices, too); false where it cannot be had. */
+/* How many GPUs there are; each of them by its number, or by UUID (MIG devices, too), false where it cannot be had. */
 extern int nvml_count(void);
 extern bool nvml_gpu_by_index(int index, GpuInfo *gpu);
 extern bool nvml_gpu_by_uuid(const char *uuid, GpuInfo *gpu);
@@ -66,7 +66,7 @@ extern void nvml_read_state(const GpuInfo *gpu, GpuState *state);
 /* What is wrong with a GPU, as a reason not to work on it, appended to why; true where it is well. */
 extern bool nvml_is_well(const GpuInfo *gpu, Buffer *why);
 
-/* Appends the Xid errors of the GPUs since the last call, "UUID: Xid 79" a line. */
+/* Appends the Xid errors of the GPUs since the last call, "UUID: Xid 79" a line; lines NULL: forgets them. */
 extern void nvml_drain_xids(Buffer *lines);
 
 #endif							/* AGENT_NVML_H */

@@ -33,6 +33,7 @@ static const char usage[] =
 	"  --until-settled          end when nothing is left that this worker could claim\n"
 	"  --register               register hardware and worker, print worker id and hardware name, and end\n"
 	"  --grace SECONDS          what a running config gets after SIGTERM; default: 8\n"
+	"  --preemption-check PATH  stop as on SIGTERM when this command ends with 0, or this file appears; asked every 2 s\n"
 	"  --silence SECONDS        end a run that prints nothing for so long, as timeout; default: its deadline only\n"
 	"  --heartbeat SECONDS      between heartbeats, less than the lease; default: 15, or a quarter of a shorter lease\n"
 	"  --no-presence            hold one connection, not two: if this worker dies, others wait for its lease to run out\n"
@@ -101,6 +102,17 @@ is_uuid(const char *text)
 	return true;
 }
 
+/* As seen from the present directory; the file need not exist. */
+static char *
+absolute_path(const char *path)
+{
+	char	   *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+	char	   *absolute = here ? xprintf("%s/%s", here, path) : xstrdup(path);
+
+	free(here);
+	return absolute;
+}
+
 int
 options_parse(Options *options, int argc, char **argv)
 {
@@ -116,6 +128,7 @@ options_parse(Options *options, int argc, char **argv)
 										  {"gpus", required_argument, NULL, 'g'},
 										  {"grace", required_argument, NULL, 'G'},
 										  {"heartbeat", required_argument, NULL, 'H'},
+										  {"preemption-check", required_argument, NULL, 'c'},
 										  {"silence", required_argument, NULL, 's'},
 										  {"no-presence", no_argument, NULL, 'P'},
 										  {"work-dir", required_argument, NULL, 'D'},
@@ -190,6 +203,10 @@ options_parse(Options *options, int argc, char **argv)
 			case 'H':
 				ok = parse_seconds(optarg, 0.1, &options->heartbeat);
 				break;
+			case 'c':
+				free(options->preemption_check);
+				options->preemption_check = absolute_path(optarg);
+				break;
 			case 's':
 				ok = parse_seconds(optarg, 0.1, &options->silence);
 				break;
@@ -262,6 +279,7 @@ options_free(Options *options)
 {
 	buffer_free(&options->frameworks);
 	free(options->pass_env);
+	free(options->preemption_check);
 	free(options->work_dir);
 	free(options->spool);
 }

@@ -30,6 +30,7 @@ typedef struct Options
 	double		grace;
 	double		heartbeat;		/* 0: not given */
 	double		silence;		/* 0: any */
+	char	   *preemption_check;	/* absolute; NULL: none */
 	char	   *work_dir;		/* absolute */
 	char	   *spool;			/* absolute */
 	const char *run_one;		/* a config id */

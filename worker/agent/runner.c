@@ -76,6 +76,7 @@ run_start(Run *run, const Config *config, Lane *lane, const RunSettings *setting
 	run->settings = settings;
 	run->lane = config->protocol == PROTOCOL_ONESHOT ? NULL : lane;
 	run->started_at = wall_clock();
+	nvml_drain_xids(NULL);		/* what came before is not the run's */
 	environment_look(settings->machine, config->gpus, &run->before);
 	if (run->lane != NULL)
 	{
@@ -378,6 +379,7 @@ run_finish(Run *run, Result *result)
 	if (run->config->protocol == PROTOCOL_SERVED && strcmp(outcome, "ok") == 0)
 		result->log.len = own_len;
 	result->outcome = xstrdup(outcome);
+	nvml_drain_xids(&result->log);
 
 	result->seconds = wall_clock() - run->started_at;
 	log_mask(&result->log);

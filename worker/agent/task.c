@@ -3,6 +3,8 @@
  */
 #include "task.h"
 
+#include "log.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +30,7 @@ task_start(Task *task, const TaskSpec *spec, const Config *config, const RunSett
 		task->outcome = "bad_config";
 		return false;
 	}
+	log_add_secret_arguments(task->argv);
 	process.argv = task->argv;
 	process.env = command_environment(config, settings);
 	error = process_start(&task->process, &process, &exec_failed);

@@ -26,6 +26,7 @@
 #include "events.h"
 #include "faults.h"
 #include "log.h"
+#include "preemption.h"
 #include "presence.h"
 #include "progress.h"
 #include "spool.h"
@@ -616,8 +617,12 @@ run_config(Config *config)
 	run_finish(&run, &finished);
 	FAULT_POINT("after_run");
 
-	/* a run that was cut short by the stop is released at the end, with all else */
-	if (preempted)
+	/*
+	 * A run that was cut short by the stop is released at the end, with all
+	 * else.  Who stops us may have told our processes as well (a batch system,
+	 * a container's end): that is why they crash.
+	 */
+	if (preempted || (stopping() && strcmp(finished.outcome, "crash") == 0))
 	{
 		result_free(&finished);
 		return;
@@ -816,7 +821,10 @@ worker_work(void)
 
 	progress_begin(setup.name, setup.hardware);
 	events_set_timer(&heartbeat_timer, next_heartbeat, heartbeat_due, NULL);
+	if (setup.options->preemption_check != NULL)
+		preemption_watch(setup.options->preemption_check);
 	code = work();
+	preemption_stop();
 	hand_in_finished();
 	close_lane();
 	release_all("preempted");

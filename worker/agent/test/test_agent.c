@@ -381,6 +381,19 @@ test_secrets(void)
 	check_text(text.data, "token ***, ***; home /home/user; abc",
 			   "values of secret variables are masked, short ones and others not");
 	buffer_free(&text);
+
+	log_add_secret("API_KEY=a\"b\\c\"d");
+	json_string(&text, NULL, "key a\"b\\c\"d.");
+	log_mask(&text);
+	check_text(text.data, "\"key ***.\"", "also as JSON writes them");
+	buffer_free(&text);
+
+	log_add_secret_arguments((char *[]){"bench", "--hf-token", "hf_123456", "--api-key=sk_123456", "--tokenizer", "org/model",
+										"--max-tokens", "1000000", "--token", NULL});
+	buffer_puts(&text, "hf_123456 sk_123456 org/model 1000000");
+	log_mask(&text);
+	check_text(text.data, "*** *** org/model 1000000", "and those of options that are named so");
+	buffer_free(&text);
 }
 
 /* ---------------------------------------------------------------- options */
