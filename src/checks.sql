@@ -49,23 +49,28 @@ COMMENT ON FUNCTION benchorch.seed_checks() IS 'Adds the built-in checks that ar
 
 /* What is the same for all results of a model version: the checks that are off, and users' own. */
 CREATE FUNCTION benchorch.checks_of(model_version_id uuid) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE plpgsql STABLE SECURITY DEFINER	/* every result asks, and plpgsql keeps its plans */
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
-	SELECT jsonb_strip_nulls(jsonb_build_object(
+BEGIN
+	RETURN (SELECT jsonb_strip_nulls(jsonb_build_object(
 		'off', jsonb_agg(k.name) FILTER (WHERE NOT coalesce(s.enabled, k.enabled)),
 		'own_checks', jsonb_object_agg(k.name, k.function) FILTER (WHERE k.function IS NOT NULL AND coalesce(s.enabled, k.enabled))))
 	FROM benchorch.checks AS k
-	LEFT JOIN benchorch.check_switches AS s ON s.model_version_id = $1 AND s.name = k.name
+	LEFT JOIN benchorch.check_switches AS s ON s.model_version_id = $1 AND s.name = k.name);
+END
 $$;
 COMMENT ON FUNCTION benchorch.checks_of(uuid) IS 'The checks that are switched off for a model version, and those that users have added, as members of a subject; internal';
 
 CREATE FUNCTION benchorch.subject(model_version_id uuid, hardware_config_id int, workload text, batch_size int,
 	sequence_length int, gpus int, params jsonb) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE plpgsql STABLE SECURITY DEFINER	/* as above */
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
 AS $$
-	SELECT jsonb_strip_nulls(jsonb_build_object('model', m.name, 'source', m.source, 'architecture', m.architecture,
+BEGIN
+	RETURN (SELECT jsonb_strip_nulls(jsonb_build_object('model', m.name, 'source', m.source, 'architecture', m.architecture,
 		'machine', CASE WHEN h.id IS NOT NULL THEN jsonb_build_object('name', h.name, 'kind', h.kind,
 			'bandwidth_gbps', h.bandwidth_gbps, 'bf16_tflops', h.bf16_tflops, 'fp8_tflops', h.fp8_tflops,
 			'nvfp4_tflops', h.nvfp4_tflops, 'last_level_cache_bytes', h.details -> 'last_level_cache_bytes') END,
@@ -75,7 +80,8 @@ AS $$
 	LEFT JOIN benchorch.model_versions AS m ON m.id = $1
 	LEFT JOIN benchorch.hardware_configs AS h ON h.id = $2
 	LEFT JOIN benchorch.workloads AS w ON w.name = $3
-	LEFT JOIN LATERAL (SELECT round(w.output_share * sequence_length)::int AS tokens) AS o ON true
+	LEFT JOIN LATERAL (SELECT round(w.output_share * sequence_length)::int AS tokens) AS o ON true);
+END
 $$;
 COMMENT ON FUNCTION benchorch.subject(uuid, int, text, int, int, int, jsonb) IS
 	'What a result of such a config is about, as the checks see it: model, shape, machine and its peaks, lengths in tokens, params; what is not known is not there';
