@@ -4,7 +4,7 @@
  *
  *   claim -> take, recovery    operators -> update    hand_in -> results -> outcomes    direct
  *     -> attempts -> status, matrix -> ready, progress -> plans, words
- *   results -> checks -> physics (checks.h) -> subjects, roofline (roofline.h)    results -> adapters    hand_in -> output -> mlperf -> json (json.h)
+ *   results -> checks -> physics (checks.h) -> subjects, roofline (roofline.h)    results -> normalize -> adapters (adapters.h)    hand_in -> output -> mlperf -> json (json.h)
  *   ranking -> cells (ranking.h) -> statistics (statistics.h)
  *
  * Every function here that takes or changes rows runs inside SPI: the SQL
@@ -346,6 +346,9 @@ extern Adapter *benchorch_load_adapter(const char *name);
 extern char *benchorch_guess_adapter(Jsonb *raw, bool *lines);
 /* Whether its lines of JSON belong together. */
 extern bool benchorch_adapter_has_lines(const char *name);
+
+/* ------------------------------------------------------------ in normalize.c */
+
 /* Without an adapter (NULL) there is no metric.  The checks are left to benchorch_check(). */
 extern void benchorch_normalize(const Adapter *adapter, Jsonb *raw, Metrics *metrics);
 /* A metric as its column has it; false where it is NULL. */
