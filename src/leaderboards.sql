@@ -58,7 +58,7 @@ BEGIN
 			SELECT * FROM benchorch.rankings AS k
 			WHERE k.model_version_id = rank_configs.model_version_id AND k.objective = rank_configs.objective
 			  AND k.workload_type = w.name
-			ORDER BY k.rank, k.method, k.config_id LIMIT rank_configs.max_rows) AS r
+			ORDER BY k.rank, k.config_id LIMIT rank_configs.max_rows) AS r
 		JOIN benchorch.objectives() AS o ON o.objective = r.objective
 		JOIN benchorch.cell_statistics AS s ON s.model_version_id = r.model_version_id AND s.config_id = r.config_id
 		LEFT JOIN benchorch.hardware_configs AS h ON h.id = s.hardware_config_id

@@ -125,7 +125,7 @@ CREATE TABLE benchorch.rankings
 	stddev			float8,
 	n				int NOT NULL
 );
-CREATE INDEX rankings_model ON benchorch.rankings (model_version_id, objective, workload_type, rank);
+CREATE INDEX rankings_model ON benchorch.rankings (model_version_id, objective, workload_type, rank, config_id);
 COMMENT ON TABLE benchorch.rankings IS
 	'The first 10,000 cells of each workload by each objective, made anew by every finalize (derived); ties share a rank (src/ranking.c)';
 COMMENT ON COLUMN benchorch.rankings.objective IS 'see objectives()';
