@@ -58,7 +58,8 @@ static enum engine_status
 run_once(const struct options *options, double begin, struct engine_error *error)
 {
 	struct session session;
-	enum engine_status status = session_start(&session, options->backend, &options->host, error);
+	enum engine_status status = session_start(&session, options->backend, options->request.workload.precision,
+											  &options->host, error);
 
 	if (status != ENGINE_OK)
 		return status;

@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "machine.h"
 #include "measure.h"
@@ -39,9 +40,11 @@ check_memory(const struct backend_operations *operations, const struct memory_pl
 }
 
 enum engine_status
-session_start(struct session *session, const char *backend, const struct backend_options *options,
-			  struct engine_error *error)
+session_start(struct session *session, const char *backend, enum precision precision,
+			  const struct backend_options *options, struct engine_error *error)
 {
+	if (strcmp(backend, "auto") == 0 && precision != PRECISION_BF16)
+		backend = "cpu";
 	*session = (struct session){.options = *options, .ceilings = {NAN, NAN, NAN}};
 	return backend_find(backend, &session->operations, error);
 }

@@ -19,8 +19,12 @@ struct session
 	struct ceilings ceilings;	/* the device's own, that no config changes */
 };
 
-/* finds the backend; loads nothing yet */
+/*
+ * Finds the backend; loads nothing yet.  "auto" is the CPU for precisions that
+ * only it has, so that the defaults run everywhere.
+ */
 extern enum engine_status session_start(struct session *session, const char *backend,
+										enum precision precision,
 										const struct backend_options *options,
 										struct engine_error *error);
 

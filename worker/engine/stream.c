@@ -91,7 +91,8 @@ enum engine_status
 stream_run(const struct options *options, FILE *in, FILE *out, FILE *log, struct engine_error *error)
 {
 	struct session session;
-	enum engine_status status = session_start(&session, options->backend, &options->host, error);
+	enum engine_status status = session_start(&session, options->backend, options->request.workload.precision,
+											  &options->host, error);
 
 	if (status != ENGINE_OK)
 		return status;
