@@ -2,8 +2,8 @@
  * What crosses the files of the extension, grouped by the file that defines
  * it.  A file calls only what lies below it:
  *
- *   claim -> take, recovery    operators -> update    hand_in -> results -> outcomes    direct
- *     -> attempts -> status, matrix -> ready, progress -> plans, words
+ *   claim -> lane, urgent -> take, recovery    operators -> update    hand_in -> results -> outcomes    direct
+ *     -> attempts -> status, matrix -> ready, progress, rows -> plans, words
  *   results -> checks -> physics (checks.h) -> subjects, roofline (roofline.h)    results -> normalize -> adapters (adapters.h)    hand_in -> output -> mlperf -> json (json.h)
  *   ranking -> cells (ranking.h) -> statistics (statistics.h)
  *
@@ -119,9 +119,70 @@ extern Outcome benchorch_outcome_from_message(const char *message);
 
 /* Errors that several verbs raise. */
 extern void benchorch_no_such_config(int64 config_id) pg_attribute_noreturn();	/* 42704 */
+extern void benchorch_no_such_worker(const pg_uuid_t *worker_id) pg_attribute_noreturn();	/* 42704 */
 extern void benchorch_stale_claim(int64 config_id, int64 claim_id) pg_attribute_noreturn(); /* BO001 */
 extern void benchorch_bad_transition(int64 config_id, ConfigStatus from, ConfigStatus to)
 	pg_attribute_noreturn();	/* BO002 */
+
+/* ----------------------------------------------------------------- in rows.c */
+
+/* Where the columns of benchmark_configs stand in a row, from 0. */
+typedef struct ConfigColumns
+{
+	int id,
+		model_version_id,
+		hardware_config_id,
+		framework_id,
+		workload_type,
+		batch_size,
+		sequence_length,
+		params,
+		gpus,
+		priority,
+		status,
+		started_at,
+		completed_at,
+		error_message,
+		lane_id,
+		template_id,
+		claim_id,
+		attempt,
+		run_started,
+		version,
+		due_at,
+		expected_s;
+} ConfigColumns;
+
+extern ConfigColumns benchorch_config_columns(TupleDesc desc);
+
+/* A row of benchmark_configs that a change looks at and fills in; values are valid during that call only. */
+typedef struct ConfigRow
+{
+	ConfigColumns columns;
+	Datum	   *values;
+	bool	   *nulls;
+} ConfigRow;
+
+/*
+ * Looks at a row as it stands: false where it is to stay so, or sets what
+ * changes: status, started_at, completed_at, error_message, claim_id, attempt,
+ * run_started and version, no other column.  Called again where somebody else
+ * was faster.
+ */
+typedef bool (*ConfigChange)(ConfigRow *row, void *context);
+
+typedef struct ConfigTable ConfigTable;
+
+/* Opens the table for changes of these configs, the ids ascending. */
+extern ConfigTable *benchorch_open_configs(const int64 *ids, int n);
+extern void benchorch_close_configs(ConfigTable *table);
+
+/*
+ * Changes the next of them; false where there is none or the change did not
+ * want it.  Where another transaction is changing the row, it is waited for,
+ * or, with waits false, passed by, and *held becomes true.
+ */
+extern bool benchorch_change_next(ConfigTable *table, ConfigChange change, void *context, bool waits, bool *held);
 
 /* --------------------------------------------------------------- in status.c */
 
@@ -230,9 +291,34 @@ typedef struct Claim
  */
 extern bool benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, int32 lane_id);
 
+/* --------------------------------------------------------------- in urgent.c */
+
+/* One pass over the chunks that nobody else holds; and is there anything left, held or not? */
+extern void benchorch_claim_most_urgent(Claim *claim);
+extern bool benchorch_urgent_is_left(const Claim *claim);
+
+/* ----------------------------------------------------------------- in lane.c */
+
+/* What a worker can run. */
+typedef struct Slot
+{
+	int32		hardware_config_id;
+	Datum		framework_ids;	/* int4[] */
+	int32		gpus;
+	int32		warm_lane;		/* 0: none */
+	bool		active;
+	bool		has_claims;		/* rows of earlier ones are there */
+	Datum		paused_models;	/* uuid[] */
+} Slot;
+
+/* Locks the worker's lease; 42704 where there is no such worker. */
+extern Slot benchorch_read_slot(const pg_uuid_t *worker_id);
+/* The same as in urgent.c; renews the lease. */
+extern void benchorch_claim_lane(Claim *claim, const Slot *slot);
+extern bool benchorch_lane_is_left(const Claim *claim, const Slot *slot);
+
 /* ------------------------------------------------------------- in recovery.c */
 
-extern void benchorch_no_such_worker(const pg_uuid_t *worker_id) pg_attribute_noreturn();	/* 42704 */
 extern int benchorch_sweep_leases(int max_claims, bool *holds);
 extern int benchorch_sweep_now_and_then(bool *holds);
 extern int benchorch_wake_delayed(void);

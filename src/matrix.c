@@ -95,8 +95,11 @@ static const char insert_lanes[] =
 	"  cell.expected_s::real" \
 	" FROM cell" LANE
 
-static const char insert_configs[] = CELLS INSERT_CONFIGS " ON CONFLICT DO NOTHING";
-static const char insert_unarchived_configs[] = CELLS INSERT_CONFIGS " WHERE NOT " ARCHIVED " ON CONFLICT DO NOTHING";
+/* A lane's configs stand side by side, in the order in which they are claimed: rows.c lives by it. */
+#define IN_LANE_ORDER " ORDER BY l.id, cell.priority ON CONFLICT DO NOTHING"
+
+static const char insert_configs[] = CELLS INSERT_CONFIGS IN_LANE_ORDER;
+static const char insert_unarchived_configs[] = CELLS INSERT_CONFIGS " WHERE NOT " ARCHIVED IN_LANE_ORDER;
 
 static const char count_cells[] =
 	CELLS

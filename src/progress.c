@@ -52,16 +52,11 @@ benchorch_count_move(const pg_uuid_t *model_version_id, ConfigStatus from, Confi
 /* --------------------------------------------------------- the end of a model */
 
 static Statement next_chunk = {
-	.sql = "SELECT priority, id, ids[next:] FROM benchorch.lane_chunks"
+	.sql = "SELECT priority, id, EXISTS (SELECT FROM benchorch.benchmark_configs c"
+	"  WHERE c.id = ANY (k.ids[k.next:]) AND c.status = 'pending') FROM benchorch.lane_chunks k"
 	" WHERE model_version_id = $1 AND (priority, id) > ($2, $3) ORDER BY priority, id LIMIT 1",
 	.nargs = 3,
 	.types = {UUIDOID, INT4OID, INT8OID}
-};
-
-static Statement any_pending = {
-	.sql = "SELECT 1 FROM benchorch.benchmark_configs WHERE id = ANY ($1) AND status = 'pending' LIMIT 1",
-	.nargs = 1,
-	.types = {INT8ARRAYOID}
 };
 
 static Statement any_delayed = {
@@ -140,7 +135,6 @@ benchorch_check_endgame(const pg_uuid_t *model_version_id)
 	for (;;)
 	{
 		Datum		values[3] = {model, Int32GetDatum(priority), Int64GetDatum(id)};
-		Datum		ids[1];
 		Datum		chunk[1];
 		bool		isnull;
 
@@ -148,8 +142,7 @@ benchorch_check_endgame(const pg_uuid_t *model_version_id)
 			break;
 		priority = benchorch_column_int32(0, 1);
 		id = benchorch_column_int64(0, 2);
-		ids[0] = benchorch_column(0, 3, &isnull);
-		if (benchorch_run(&any_pending, ids, NULL) > 0)
+		if (DatumGetBool(benchorch_column(0, 3, &isnull)))
 			return;
 		chunk[0] = Int64GetDatum(id);
 		benchorch_run(&delete_spent_chunk, chunk, NULL);

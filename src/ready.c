@@ -313,61 +313,21 @@ benchorch_refeed(PG_FUNCTION_ARGS)
 
 /* ------------------------------------------------------------ what came in */
 
-/* Where the columns that the trigger reads stand in the table. */
-typedef struct Columns
-{
-	int id,
-		model_version_id,
-		hardware_config_id,
-		framework_id,
-		batch_size,
-		sequence_length,
-		gpus,
-		priority,
-		status,
-		lane_id,
-		claim_id,
-		due_at,
-		expected_s;
-} Columns;
-
-static Columns
-find_columns(TupleDesc desc)
-{
-	Columns		columns = {
-		.id = SPI_fnumber(desc, "id"),
-		.model_version_id = SPI_fnumber(desc, "model_version_id"),
-		.hardware_config_id = SPI_fnumber(desc, "hardware_config_id"),
-		.framework_id = SPI_fnumber(desc, "framework_id"),
-		.batch_size = SPI_fnumber(desc, "batch_size"),
-		.sequence_length = SPI_fnumber(desc, "sequence_length"),
-		.gpus = SPI_fnumber(desc, "gpus"),
-		.priority = SPI_fnumber(desc, "priority"),
-		.status = SPI_fnumber(desc, "status"),
-		.lane_id = SPI_fnumber(desc, "lane_id"),
-		.claim_id = SPI_fnumber(desc, "claim_id"),
-		.due_at = SPI_fnumber(desc, "due_at"),
-		.expected_s = SPI_fnumber(desc, "expected_s"),
-	};
-
-	return columns;
-}
-
 static int32
 slot_int32(TupleTableSlot *slot, int column, int32 when_null)
 {
 	bool		isnull;
-	Datum		value = slot_getattr(slot, column, &isnull);
+	Datum		value = slot_getattr(slot, column + 1, &isnull);
 
 	return isnull ? when_null : DatumGetInt32(value);
 }
 
 /* What TOKENS and the roofline say of a new row; its lane may not be there yet. */
 static int64
-slot_work(TupleTableSlot *slot, const Columns *columns)
+slot_work(TupleTableSlot *slot, const ConfigColumns *columns)
 {
 	bool		isnull;
-	Datum		expected_s = slot_getattr(slot, columns->expected_s, &isnull);
+	Datum		expected_s = slot_getattr(slot, columns->expected_s + 1, &isnull);
 
 	if (!isnull)
 		return (int64) rint(DatumGetFloat4(expected_s) * 1000.0);
@@ -375,12 +335,12 @@ slot_work(TupleTableSlot *slot, const Columns *columns)
 }
 
 static void
-put_restored_claim(TupleTableSlot *slot, const Columns *columns, int64 config_id)
+put_restored_claim(TupleTableSlot *slot, const ConfigColumns *columns, int64 config_id)
 {
 	bool		isnull;
 	Datum		values[2];
 
-	values[0] = slot_getattr(slot, columns->claim_id, &isnull);
+	values[0] = slot_getattr(slot, columns->claim_id + 1, &isnull);
 	if (isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_BENCHORCH_BAD_TRANSITION),
@@ -392,12 +352,12 @@ put_restored_claim(TupleTableSlot *slot, const Columns *columns, int64 config_id
 
 /* A config that waited for its retry time when it was dumped goes on waiting. */
 static bool
-put_delayed(TupleTableSlot *slot, const Columns *columns, int64 config_id, pg_uuid_t *model_version_id)
+put_delayed(TupleTableSlot *slot, const ConfigColumns *columns, int64 config_id, pg_uuid_t *model_version_id)
 {
 	bool		isnull;
 	Datum		values[3] = {Int64GetDatum(config_id), UUIDPGetDatum(model_version_id)};
 
-	values[2] = slot_getattr(slot, columns->due_at, &isnull);
+	values[2] = slot_getattr(slot, columns->due_at + 1, &isnull);
 	if (!isnull)
 		benchorch_run(&insert_delayed, values, NULL);
 	return !isnull;
@@ -417,7 +377,7 @@ benchorch_configs_inserted(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	Columns		columns = find_columns(desc);
+	ConfigColumns columns = benchorch_config_columns(desc);
 	HASHCTL		info = {.keysize = UUID_LEN, .entrysize = sizeof(Arrivals), .hcxt = CurrentMemoryContext};
 	HTAB	   *models = hash_create("benchorch arrivals", 16, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	HASH_SEQ_STATUS scan;
@@ -432,9 +392,9 @@ benchorch_configs_inserted(PG_FUNCTION_ARGS)
 	{
 		bool		isnull;
 		bool		found;
-		int64		id = DatumGetInt64(slot_getattr(slot, columns.id, &isnull));
-		pg_uuid_t  *model_id = DatumGetUUIDP(slot_getattr(slot, columns.model_version_id, &isnull));
-		text	   *name = DatumGetTextPP(slot_getattr(slot, columns.status, &isnull));
+		int64		id = DatumGetInt64(slot_getattr(slot, columns.id + 1, &isnull));
+		pg_uuid_t  *model_id = DatumGetUUIDP(slot_getattr(slot, columns.model_version_id + 1, &isnull));
+		text	   *name = DatumGetTextPP(slot_getattr(slot, columns.status + 1, &isnull));
 		ConfigStatus status = benchorch_status_from_bytes(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
 
 		model = hash_search(models, model_id, HASH_ENTER, &found);

@@ -124,16 +124,6 @@ static Statement lock_held_if_free = {
 	.types = {INT8OID, INT8OID, BOOLOID}
 };
 
-void
-benchorch_no_such_worker(const pg_uuid_t *worker_id)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("worker %s does not exist",
-					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(worker_id)))),
-			 errhint("Register it first: benchorch.register_worker().")));
-}
-
 static Statement select_epoch = {
 	.sql = "SELECT seen_at + pg_catalog.make_interval(secs => $3) < pg_catalog.clock_timestamp()"
 	" FROM benchorch.server_epoch WHERE started_at = $1 AND timeline = $2",
@@ -423,11 +413,16 @@ static Statement wake_delayed = {
 	.nargs = 0
 };
 
-/* Configs whose retry time has come become ready; returns how many. */
+static Statement any_due = {
+	.sql = "SELECT 1 FROM benchorch.delayed_configs WHERE due_at <= pg_catalog.clock_timestamp() LIMIT 1",
+	.nargs = 0
+};
+
+/* Configs whose retry time has come become ready; returns how many.  Mostly there is none. */
 int
 benchorch_wake_delayed(void)
 {
-	uint64		n = benchorch_run(&wake_delayed, NULL, NULL);
+	uint64		n = benchorch_run(&any_due, NULL, NULL) > 0 ? benchorch_run(&wake_delayed, NULL, NULL) : 0;
 	SPITupleTable *due = SPI_tuptable;
 
 	for (uint64 i = 0; i < n; i++)

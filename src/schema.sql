@@ -41,6 +41,7 @@ CREATE TABLE benchorch.model_versions
 	created_at		timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	finalized_at	timestamptz
 );
+CREATE INDEX model_versions_paused ON benchorch.model_versions (id) WHERE paused;
 COMMENT ON TABLE benchorch.model_versions IS 'What is benchmarked: one row a model version, or a submission of items (data)';
 COMMENT ON COLUMN benchorch.model_versions.source IS 'what {model} becomes in a command: a Hugging Face id or a path; the name where NULL';
 COMMENT ON COLUMN benchorch.model_versions.architecture IS 'shape in canonical keys (n_layers, hidden_size, ...); NULL: no memory check, no roofline';
@@ -175,7 +176,7 @@ CREATE TABLE benchorch.benchmark_configs
 	witness_id		bigint,
 	due_at			timestamptz,
 	expected_s		real
-) WITH (fillfactor = 45);
+) WITH (fillfactor = 30);
 CREATE UNIQUE INDEX benchmark_configs_cell ON benchorch.benchmark_configs
 	(model_version_id, hardware_config_id, framework_id, workload_type, batch_size, sequence_length, params)
 	WHERE workload_type IS NOT NULL;

@@ -150,17 +150,6 @@ benchorch_leave_claim(int64 claim_id, int n)
 
 /* ------------------------------------------------------ running -> completed */
 
-static Statement complete_pairs = {
-	.sql = "UPDATE benchorch.benchmark_configs c"
-	" SET status = 'completed', completed_at = pg_catalog.clock_timestamp(), error_message = NULL, run_started = false,"
-	" version = version + 1"
-	" FROM unnest($1, $2) AS pair (id, claim_id)"
-	" WHERE c.id = pair.id AND c.claim_id = pair.claim_id AND c.status = 'running'"
-	" RETURNING c.id, c.claim_id, c.model_version_id",
-	.nargs = 2,
-	.types = {INT8ARRAYOID, INT8ARRAYOID}
-};
-
 typedef struct Pair
 {
 	int64		config_id;
@@ -198,59 +187,60 @@ by_model(const void *pa, const void *pb)
 	return memcmp(((const Pair *) pa)->model_version_id.data, ((const Pair *) pb)->model_version_id.data, UUID_LEN);
 }
 
+/* What becomes completed, if its claim is this pair's. */
+typedef struct Completion
+{
+	Pair	   *pair;
+	Datum		completed;
+	TimestampTz now;
+} Completion;
+
+static bool
+become_completed(ConfigRow *row, void *context)
+{
+	const Completion *completion = context;
+	const ConfigColumns *at = &row->columns;
+	text	   *status = DatumGetTextPP(row->values[at->status]);
+
+	if (benchorch_status_from_bytes(VARDATA_ANY(status), VARSIZE_ANY_EXHDR(status)) != CONFIG_RUNNING ||
+		row->nulls[at->claim_id] || DatumGetInt64(row->values[at->claim_id]) != completion->pair->claim_id)
+		return false;
+	completion->pair->model_version_id = *DatumGetUUIDP(row->values[at->model_version_id]);
+	row->values[at->status] = completion->completed;
+	row->values[at->completed_at] = TimestampTzGetDatum(completion->now);
+	row->nulls[at->completed_at] = false;
+	row->nulls[at->error_message] = true;
+	row->values[at->run_started] = BoolGetDatum(false);
+	row->values[at->version] = Int32GetDatum(DatumGetInt32(row->values[at->version]) + 1);
+	return true;
+}
+
 void
 benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int n, bool *done)
 {
 	Pair	   *pairs = palloc(sizeof(Pair) * Max(n, 1));
 	int64	   *ids = palloc(sizeof(int64) * Max(n, 1));
-	int64	   *claims = palloc(sizeof(int64) * Max(n, 1));
-	Datum		values[2];
-	uint64		found;
+	Completion	completion = {.completed = CStringGetTextDatum("completed"), .now = GetCurrentTimestamp()};
+	ConfigTable *configs;
 	int			unique = 0;
 	int			end;
 
 	for (int i = 0; i < n; i++)
-	{
 		pairs[i] = (Pair){.config_id = config_ids[i], .claim_id = claim_ids[i], .position = i};
-		done[i] = false;
-	}
-	/* in id order, each pair once: that is the order in which the rows are locked */
+	/* rows are locked in id order; a pair that is named twice finds its config completed the second time */
 	qsort(pairs, n, sizeof(Pair), by_config);
 	for (int i = 0; i < n; i++)
+		ids[i] = pairs[i].config_id;
+	configs = benchorch_open_configs(ids, n);
+	for (int i = 0; i < n; i++)
 	{
-		if (i > 0 && pairs[i].config_id == pairs[i - 1].config_id && pairs[i].claim_id == pairs[i - 1].claim_id)
-			continue;
-		ids[unique] = pairs[i].config_id;
-		claims[unique++] = pairs[i].claim_id;
+		bool		held;
+
+		completion.pair = &pairs[i];
+		pairs[i].done = benchorch_change_next(configs, become_completed, &completion, true, &held);
+		done[pairs[i].position] = pairs[i].done;
 	}
-	values[0] = benchorch_int64_array(ids, unique);
-	values[1] = benchorch_int64_array(claims, unique);
-	found = benchorch_run(&complete_pairs, values, NULL);
-	if (found == 0)
-		return;
-
-	for (uint64 i = 0; i < found; i++)
-	{
-		Pair		key = {
-			.config_id = benchorch_column_int64(i, 1), .claim_id = benchorch_column_int64(i, 2), .position = -1
-		};
-		int			low = 0;
-		int			high = n;
-
-		/* the first of its equals */
-		while (low < high)
-		{
-			int			middle = (low + high) / 2;
-
-			if (by_config(&pairs[middle], &key) < 0)
-				low = middle + 1;
-			else
-				high = middle;
-		}
-		pairs[low].done = true;
-		pairs[low].model_version_id = benchorch_column_uuid(i, 3);
-		done[pairs[low].position] = true;
-	}
+	benchorch_close_configs(configs);
 
 	/* keep those that were done; see to their claims, then to their models */
 	unique = 0;

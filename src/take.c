@@ -6,8 +6,8 @@
  * chunk says.  The others are dropped with the chunk; they stand in another
  * one, or need none.
  *
- * The result's columns that configs share (names, command, deadline, output
- * share) are looked up once for each lane, template and workload.
+ * What the rows of the result share (names, command, deadline, output share)
+ * is looked up once for all of them.
  */
 #include "benchorch.h"
 
@@ -15,125 +15,181 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#define TAKEN_COLUMNS \
-	" RETURNING c.id, c.priority, coalesce((c.expected_s * 1000)::bigint, coalesce(c.batch_size, 0)::bigint * coalesce(c.sequence_length, 0)), c.attempt," \
-	" c.model_version_id, c.hardware_config_id, c.framework_id, c.workload_type, c.batch_size, c.sequence_length," \
-	" c.gpus, c.params, c.lane_id, coalesce(c.template_id, 0)"
-
-static Statement take_configs = {
-	.sql = "UPDATE benchorch.benchmark_configs c SET status = 'running', claim_id = $3, started_at = $4,"
-	" completed_at = NULL, run_started = false, attempt = c.attempt + 1, version = c.version + 1"
-	" FROM unnest($1, $2) AS hint (id, priority)"
-	" WHERE c.id = hint.id AND c.priority = hint.priority AND c.status = 'pending' AND ($5 IS NULL OR c.lane_id = $5)"
-	" AND c.due_at IS NULL" TAKEN_COLUMNS,
-	.nargs = 5,
-	.types = {INT8ARRAYOID, INT4ARRAYOID, INT8OID, TIMESTAMPTZOID, INT4OID}
-};
-
-/* The same, passing by what others hold. */
-static Statement take_free_configs = {
-	.sql = "UPDATE benchorch.benchmark_configs c SET status = 'running', claim_id = $3, started_at = $4,"
-	" completed_at = NULL, run_started = false, attempt = c.attempt + 1, version = c.version + 1"
-	" FROM (SELECT b.id FROM unnest($1, $2) AS hint (id, priority) JOIN benchorch.benchmark_configs b ON b.id = hint.id"
-	"  WHERE b.priority = hint.priority AND b.status = 'pending' FOR NO KEY UPDATE OF b SKIP LOCKED) AS free"
-	" WHERE c.id = free.id AND c.status = 'pending' AND ($5 IS NULL OR c.lane_id = $5)"
-	" AND c.due_at IS NULL" TAKEN_COLUMNS,
-	.nargs = 5,
-	.types = {INT8ARRAYOID, INT4ARRAYOID, INT8OID, TIMESTAMPTZOID, INT4OID}
-};
-
-/* What of the hints stands and was not taken: others hold it. */
-static Statement select_held = {
-	.sql = "SELECT b.id FROM unnest($1, $2) AS hint (id, priority) JOIN benchorch.benchmark_configs b ON b.id = hint.id"
-	" WHERE b.priority = hint.priority AND b.status = 'pending' AND ($3 IS NULL OR b.lane_id = $3)"
-	" AND b.due_at IS NULL",
-	.nargs = 3,
-	.types = {INT8ARRAYOID, INT4ARRAYOID, INT4OID}
-};
-
-/* What configs of one lane, template and workload have in common. */
-static Statement select_facts = {
-	.sql = "SELECT m.name, m.source, m.architecture, h.name, f.name, f.protocol, f.command,"
-	" pg_catalog.make_interval(secs => coalesce((SELECT (t.spec -> 'limits' ->> 'deadline_s')::float8"
-	"  FROM benchorch.templates t WHERE t.id = $2), 3600)),"
-	" (SELECT w.output_share FROM benchorch.workloads w WHERE w.name = $3)"
-	" FROM benchorch.lanes l"
-	" JOIN benchorch.model_versions m ON m.id = l.model_version_id"
-	" JOIN benchorch.frameworks f ON f.id = l.framework_id"
-	" LEFT JOIN benchorch.hardware_configs h ON h.id = l.hardware_config_id"
-	" WHERE l.id = $1",
-	.nargs = 3,
-	.types = {INT4OID, INT4OID, TEXTOID}
-};
-
-/* Columns of take_configs, from 1. */
-enum
-{
-	TAKEN_ID = 1,
-	TAKEN_PRIORITY,
-	TAKEN_WORK,
-	TAKEN_ATTEMPT,
-	TAKEN_MODEL,
-	TAKEN_HARDWARE,
-	TAKEN_FRAMEWORK,
-	TAKEN_WORKLOAD,
-	TAKEN_BATCH_SIZE,
-	TAKEN_LENGTH,
-	TAKEN_GPUS,
-	TAKEN_PARAMS,
-	TAKEN_LANE,
-	TAKEN_TEMPLATE
-};
-
-/* A config that was taken, as it is sorted for the result. */
+/* A config that was taken: what the result says of it. */
 typedef struct Taken
 {
-	HeapTuple	tuple;			/* a row of take_configs */
 	int64		id;
 	int64		work;
+	pg_uuid_t	model_version_id;
+	int32		hardware_config_id; /* 0: any */
+	int32		framework_id;
+	int32		template_id;	/* 0: none */
 	int32		priority;
-	int32		lane_id;
-	int32		template_id;
-	char	   *workload;		/* NULL: none */
+	int32		attempt;
+	int32		batch_size;		/* 0: none */
+	int32		sequence_length;	/* 0: none */
+	int32		gpus;
+	Datum		workload;		/* text; 0: none */
+	Datum		params;			/* jsonb */
 } Taken;
 
-/* What the members of one group have in common. */
-typedef struct Facts
-{
-	Datum		values[8];		/* the columns of select_facts but the last */
-	bool		nulls[8];
-	double		output_share;
-	bool		has_share;
-} Facts;
+/* ------------------------------------------------------------------ the arrow */
 
-static int
-same_text(const char *a, const char *b)
+/* What a claim wants of one row. */
+typedef struct Hint
 {
-	if (a == NULL || b == NULL)
-		return (b == NULL) - (a == NULL);
-	return strcmp(a, b);
+	const Claim *claim;
+	int32		priority;
+	int32		lane_id;		/* 0: any */
+	Datum		running;
+	Taken	   *taken;			/* what it was, where it is taken */
+} Hint;
+
+static bool
+become_running(ConfigRow *row, void *context)
+{
+	const Hint *hint = context;
+	const ConfigColumns *at = &row->columns;
+	Taken	   *taken = hint->taken;
+	text	   *status = DatumGetTextPP(row->values[at->status]);
+
+#define INT32_OR_0(column) (row->nulls[at->column] ? 0 : DatumGetInt32(row->values[at->column]))
+	if (benchorch_status_from_bytes(VARDATA_ANY(status), VARSIZE_ANY_EXHDR(status)) != CONFIG_PENDING ||
+		DatumGetInt32(row->values[at->priority]) != hint->priority || !row->nulls[at->due_at] ||
+		(hint->lane_id && DatumGetInt32(row->values[at->lane_id]) != hint->lane_id))
+		return false;
+
+	*taken = (Taken){
+		.id = DatumGetInt64(row->values[at->id]),
+		.model_version_id = *DatumGetUUIDP(row->values[at->model_version_id]),
+		.hardware_config_id = INT32_OR_0(hardware_config_id),
+		.framework_id = DatumGetInt32(row->values[at->framework_id]),
+		.template_id = INT32_OR_0(template_id),
+		.priority = hint->priority,
+		.attempt = DatumGetInt32(row->values[at->attempt]) + 1,
+		.batch_size = INT32_OR_0(batch_size),
+		.sequence_length = INT32_OR_0(sequence_length),
+		.gpus = DatumGetInt32(row->values[at->gpus]),
+		.workload = row->nulls[at->workload_type] ? (Datum) 0 : datumCopy(row->values[at->workload_type], false, -1),
+		.params = datumCopy(row->values[at->params], false, -1),
+	};
+	taken->work = row->nulls[at->expected_s] ? (int64) taken->batch_size * taken->sequence_length
+											  : (int64) rint(DatumGetFloat4(row->values[at->expected_s]) * 1000.0);
+#undef INT32_OR_0
+
+	row->values[at->status] = hint->running;
+	row->values[at->claim_id] = Int64GetDatum(hint->claim->claim_id);
+	row->nulls[at->claim_id] = false;
+	row->values[at->started_at] = TimestampTzGetDatum(hint->claim->claimed_at);
+	row->nulls[at->started_at] = false;
+	row->nulls[at->completed_at] = true;
+	row->values[at->run_started] = BoolGetDatum(false);
+	row->values[at->attempt] = Int32GetDatum(taken->attempt);
+	row->values[at->version] = Int32GetDatum(DatumGetInt32(row->values[at->version]) + 1);
+	return true;
 }
 
-static int
-by_group(const void *pa, const void *pb)
-{
-	const Taken *a = pa;
-	const Taken *b = pb;
+/* ----------------------------------------------------------------- the result */
 
-	if (a->lane_id != b->lane_id)
-		return a->lane_id < b->lane_id ? -1 : 1;
-	if (a->template_id != b->template_id)
-		return a->template_id < b->template_id ? -1 : 1;
-	return same_text(a->workload, b->workload);
+/* What a row says of its model, hardware, framework, template or workload. */
+static Statement select_models = {
+	.sql = "SELECT id, name, source, architecture FROM benchorch.model_versions WHERE id = ANY ($1)",
+	.nargs = 1,
+	.types = {UUIDARRAYOID}
+};
+
+static Statement select_hardware = {
+	.sql = "SELECT id, name FROM benchorch.hardware_configs WHERE id = ANY ($1)",
+	.nargs = 1,
+	.types = {INT4ARRAYOID}
+};
+
+static Statement select_frameworks = {
+	.sql = "SELECT id, name, protocol, command FROM benchorch.frameworks WHERE id = ANY ($1)",
+	.nargs = 1,
+	.types = {INT4ARRAYOID}
+};
+
+static Statement select_deadlines = {
+	.sql = "SELECT id, pg_catalog.make_interval(secs => coalesce((spec -> 'limits' ->> 'deadline_s')::float8, 3600))"
+	" FROM benchorch.templates WHERE id = ANY ($1)",
+	.nargs = 1,
+	.types = {INT4ARRAYOID}
+};
+
+static Statement select_shares = {
+	.sql = "SELECT name, output_share FROM benchorch.workloads WHERE name = ANY ($1)",
+	.nargs = 1,
+	.types = {TEXTARRAYOID}
+};
+
+typedef struct Facts
+{
+	SPITupleTable *rows;
+	uint64		n;
+	int16		length;			/* of the key's type */
+	bool		byval;
+	uint64		last;			/* the row found last */
+} Facts;
+
+/* The rows of the keys, which may be named more than once; a key of 0 has none where zero_is_none. */
+static Facts
+look_up(Statement *statement, Datum *keys, int n, Oid type, bool zero_is_none)
+{
+	Facts		facts = {0};
+	char		align;
+	int			unique = 0;
+	Datum		values[1];
+
+	get_typlenbyvalalign(type, &facts.length, &facts.byval, &align);
+	for (int i = 0; i < n; i++)
+		if (!(zero_is_none && keys[i] == (Datum) 0) &&
+			(unique == 0 || !datum_image_eq(keys[i], keys[unique - 1], facts.byval, facts.length)))
+			keys[unique++] = keys[i];
+	if (unique == 0)
+		return facts;
+	values[0] = PointerGetDatum(construct_array(keys, unique, type, facts.length, facts.byval, align));
+	facts.n = benchorch_run(statement, values, NULL);
+	facts.rows = SPI_tuptable;
+	return facts;
+}
+
+/* The row of a key, or NULL. */
+static HeapTuple
+fact_row(Facts *facts, Datum key)
+{
+	for (uint64 i = 0; i < facts->n; i++)
+	{
+		uint64		row = (facts->last + i) % facts->n;
+		bool		isnull;
+
+		if (datum_image_eq(SPI_getbinval(facts->rows->vals[row], facts->rows->tupdesc, 1, &isnull), key,
+						   facts->byval, facts->length))
+		{
+			facts->last = row;
+			return facts->rows->vals[row];
+		}
+	}
+	return NULL;
+}
+
+/* One of its columns, from 1; NULL where there is no row. */
+static Datum
+fact(const Facts *facts, HeapTuple row, int column, bool *isnull)
+{
+	*isnull = true;
+	return row ? SPI_getbinval(row, facts->rows->tupdesc, column, isnull) : (Datum) 0;
 }
 
 static int
 by_urgency(const void *pa, const void *pb)
 {
-	const Taken *a = *(Taken *const *) pa;
-	const Taken *b = *(Taken *const *) pb;
+	const Taken *a = pa;
+	const Taken *b = pb;
 
 	if (a->priority != b->priority)
 		return a->priority < b->priority ? -1 : 1;
@@ -142,116 +198,110 @@ by_urgency(const void *pa, const void *pb)
 	return (a->id > b->id) - (a->id < b->id);
 }
 
-static void
-read_facts(const Taken *taken, Facts *facts)
+/* What the rows of one result share, each looked up once. */
+typedef struct AllFacts
 {
-	Datum		values[3] = {Int32GetDatum(taken->lane_id), Int32GetDatum(taken->template_id),
-					   taken->workload ? CStringGetTextDatum(taken->workload) : (Datum) 0};
-	bool		isnull;
-	Datum		share;
+	Facts		models;
+	Facts		hardware;
+	Facts		frameworks;
+	Facts		deadlines;
+	Facts		shares;
+} AllFacts;
 
-	if (benchorch_run(&select_facts, values, taken->workload ? NULL : "  n") == 0)
-		elog(ERROR, "lane %d does not exist", taken->lane_id);
-	for (int i = 0; i < lengthof(facts->values); i++)
-		facts->values[i] = benchorch_column(0, i + 1, &facts->nulls[i]);
-	share = benchorch_column(0, 9, &isnull);
-	facts->has_share = !isnull;
-	facts->output_share = isnull ? 0 : DatumGetFloat8(share);
+static AllFacts
+look_up_all(const Taken *taken, int n)
+{
+	Datum	   *keys = palloc(sizeof(Datum) * n);
+	AllFacts	all;
+
+	for (int i = 0; i < n; i++)
+		keys[i] = UUIDPGetDatum(&taken[i].model_version_id);
+	all.models = look_up(&select_models, keys, n, UUIDOID, false);
+	for (int i = 0; i < n; i++)
+		keys[i] = Int32GetDatum(taken[i].hardware_config_id);
+	all.hardware = look_up(&select_hardware, keys, n, INT4OID, true);
+	for (int i = 0; i < n; i++)
+		keys[i] = Int32GetDatum(taken[i].framework_id);
+	all.frameworks = look_up(&select_frameworks, keys, n, INT4OID, false);
+	for (int i = 0; i < n; i++)
+		keys[i] = Int32GetDatum(taken[i].template_id);
+	all.deadlines = look_up(&select_deadlines, keys, n, INT4OID, true);
+	for (int i = 0; i < n; i++)
+		keys[i] = taken[i].workload;
+	all.shares = look_up(&select_shares, keys, n, TEXTOID, true);
+	return all;
 }
 
-/* One row of the result. */
+/* One row of the result: claimed_config, by column number from 0. */
 static void
-put_row(const Claim *claim, const Taken *taken, TupleDesc desc, const Facts *facts)
+put_row(const Claim *claim, const Taken *taken, AllFacts *facts)
 {
+	HeapTuple	model = fact_row(&facts->models, UUIDPGetDatum(&taken->model_version_id));
+	HeapTuple	hardware = fact_row(&facts->hardware, Int32GetDatum(taken->hardware_config_id));
+	HeapTuple	framework = fact_row(&facts->frameworks, Int32GetDatum(taken->framework_id));
+	HeapTuple	deadline = fact_row(&facts->deadlines, Int32GetDatum(taken->template_id));
+	HeapTuple	share = taken->workload ? fact_row(&facts->shares, taken->workload) : NULL;
+	Interval	one_hour = {.time = 3600 * USECS_PER_SEC};
 	Datum		values[23];
-	bool		nulls[23];
+	bool		nulls[23] = {false};
 
-#define COPY(to, column) values[to] = SPI_getbinval(taken->tuple, desc, column, &nulls[to])
-#define FACT(to, i) values[to] = facts->values[i], nulls[to] = facts->nulls[i]
-	COPY(0, TAKEN_ID);
+	values[0] = Int64GetDatum(taken->id);
 	values[1] = Int64GetDatum(claim->claim_id);
-	nulls[1] = false;
 	values[2] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(claim->claimed_at, benchorch_lease * INT64CONST(1000)));
 	nulls[2] = !claim->has_worker;
-	COPY(3, TAKEN_ATTEMPT);
-	COPY(4, TAKEN_MODEL);
-	FACT(5, 0);					/* model_name */
-	FACT(6, 1);					/* model_source */
-	FACT(7, 2);					/* architecture */
-	COPY(8, TAKEN_HARDWARE);
-	FACT(9, 3);					/* hardware_name */
-	COPY(10, TAKEN_FRAMEWORK);
-	FACT(11, 4);				/* framework_name */
-	FACT(12, 5);				/* protocol */
-	FACT(13, 6);				/* command */
-	FACT(14, 7);				/* deadline */
-	COPY(15, TAKEN_WORKLOAD);
-	COPY(16, TAKEN_BATCH_SIZE);
-	COPY(17, TAKEN_LENGTH);
-	nulls[18] = nulls[19] = nulls[17] || !facts->has_share;
+	values[3] = Int32GetDatum(taken->attempt);
+	values[4] = UUIDPGetDatum(&taken->model_version_id);
+	values[5] = fact(&facts->models, model, 2, &nulls[5]);	/* model_name */
+	values[6] = fact(&facts->models, model, 3, &nulls[6]);	/* model_source */
+	values[7] = fact(&facts->models, model, 4, &nulls[7]);	/* architecture */
+	values[8] = Int32GetDatum(taken->hardware_config_id);
+	nulls[8] = taken->hardware_config_id == 0;
+	values[9] = fact(&facts->hardware, hardware, 2, &nulls[9]); /* hardware_name */
+	values[10] = Int32GetDatum(taken->framework_id);
+	values[11] = fact(&facts->frameworks, framework, 2, &nulls[11]);	/* framework_name */
+	values[12] = fact(&facts->frameworks, framework, 3, &nulls[12]);	/* protocol */
+	values[13] = fact(&facts->frameworks, framework, 4, &nulls[13]);	/* command */
+	values[14] = fact(&facts->deadlines, deadline, 2, &nulls[14]);
+	if (nulls[14])
+	{
+		values[14] = IntervalPGetDatum(&one_hour);
+		nulls[14] = false;
+	}
+	values[15] = taken->workload;
+	nulls[15] = taken->workload == (Datum) 0;
+	values[16] = Int32GetDatum(taken->batch_size);
+	nulls[16] = taken->batch_size == 0;
+	values[17] = Int32GetDatum(taken->sequence_length);
+	nulls[17] = taken->sequence_length == 0;
+	values[18] = fact(&facts->shares, share, 2, &nulls[18]);
+	nulls[18] |= nulls[17];
+	nulls[19] = nulls[18];
 	if (!nulls[18])
 	{
-		int32		length = DatumGetInt32(values[17]);
-		int32		output = (int32) floor(length * facts->output_share + 0.5);
+		int32		output = (int32) floor(taken->sequence_length * DatumGetFloat8(values[18]) + 0.5);
 
-		values[18] = Int32GetDatum(length - output);
-		values[19] = Int32GetDatum(output);
+		values[18] = Int32GetDatum(taken->sequence_length - output);	/* input_tokens */
+		values[19] = Int32GetDatum(output); /* output_tokens */
 	}
-	COPY(20, TAKEN_GPUS);
-	COPY(21, TAKEN_PARAMS);
-	COPY(22, TAKEN_PRIORITY);
-#undef COPY
-#undef FACT
+	values[20] = Int32GetDatum(taken->gpus);
+	values[21] = taken->params;
+	values[22] = Int32GetDatum(taken->priority);
 	tuplestore_putvalues(claim->rsinfo->setResult, claim->rsinfo->setDesc, values, nulls);
 }
 
-/* The rows of take_configs, most urgent first, with what their lanes know. */
-static void
-put_taken(Claim *claim, SPITupleTable *rows, int n)
-{
-	Taken	   *taken = palloc(sizeof(Taken) * n);
-	Taken	  **order = palloc(sizeof(Taken *) * n);
-	Facts	  **facts = palloc(sizeof(Facts *) * n);
-
-	for (int i = 0; i < n; i++)
-	{
-		bool		isnull;
-		HeapTuple	tuple = rows->vals[i];
-
-		taken[i].tuple = tuple;
-		taken[i].id = DatumGetInt64(SPI_getbinval(tuple, rows->tupdesc, TAKEN_ID, &isnull));
-		taken[i].work = DatumGetInt64(SPI_getbinval(tuple, rows->tupdesc, TAKEN_WORK, &isnull));
-		taken[i].priority = DatumGetInt32(SPI_getbinval(tuple, rows->tupdesc, TAKEN_PRIORITY, &isnull));
-		taken[i].lane_id = DatumGetInt32(SPI_getbinval(tuple, rows->tupdesc, TAKEN_LANE, &isnull));
-		taken[i].template_id = DatumGetInt32(SPI_getbinval(tuple, rows->tupdesc, TAKEN_TEMPLATE, &isnull));
-		taken[i].workload = SPI_getvalue(tuple, rows->tupdesc, TAKEN_WORKLOAD);
-		order[i] = &taken[i];
-	}
-	qsort(taken, n, sizeof(Taken), by_group);
-	for (int i = 0; i < n; i++)
-	{
-		if (i > 0 && by_group(&taken[i], &taken[i - 1]) == 0)
-		{
-			facts[i] = facts[i - 1];
-			continue;
-		}
-		facts[i] = palloc(sizeof(Facts));
-		read_facts(&taken[i], facts[i]);
-	}
-	qsort(order, n, sizeof(Taken *), by_urgency);
-	for (int i = 0; i < n; i++)
-		put_row(claim, order[i], rows->tupdesc, facts[order[i] - taken]);
-}
+/* ------------------------------------------------------------------- the claim */
 
 bool
 benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, int32 lane_id)
 {
 	int		   *order = benchorch_id_order(ids, n);
-	int64	   *sorted_ids = palloc(sizeof(int64) * n);
-	int32	   *sorted_priorities = palloc(sizeof(int32) * n);
-	Datum		values[5];
-	uint64		found;
-	SPITupleTable *rows;
+	Taken	   *taken = palloc(sizeof(Taken) * n);
+	int64	   *passed = palloc(sizeof(int64) * n);
+	Hint		hint = {.claim = claim, .lane_id = lane_id, .running = CStringGetTextDatum("running")};
+	int64	   *sorted = palloc(sizeof(int64) * n);
+	ConfigTable *configs;
+	int			ntaken = 0;
+	int			npassed = 0;
 
 	/*
 	 * The first configs of a claim are waited for, where others hold them, in
@@ -261,36 +311,38 @@ benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, i
 	bool		waits = !claim->holds;
 
 	claim->holds = true;
-	/* rows are locked in id order */
+	for (int i = 0; i < n; i++)
+		sorted[i] = ids[order[i]];
+	configs = benchorch_open_configs(sorted, n);
 	for (int i = 0; i < n; i++)
 	{
-		sorted_ids[i] = ids[order[i]];
-		sorted_priorities[i] = priorities[order[i]];
-	}
-	values[0] = benchorch_int64_array(sorted_ids, n);
-	values[1] = benchorch_int32_array(sorted_priorities, n);
-	values[2] = Int64GetDatum(claim->claim_id);
-	values[3] = TimestampTzGetDatum(claim->claimed_at);
-	values[4] = Int32GetDatum(lane_id);
-	found = benchorch_run(waits ? &take_configs : &take_free_configs, values, lane_id ? NULL : "    n");
-	rows = SPI_tuptable;
-	for (uint64 i = 0; i < found; i++)
-	{
-		claim->ids[claim->taken] = benchorch_column_int64(i, TAKEN_ID);
-		claim->models[claim->taken] = benchorch_column_uuid(i, TAKEN_MODEL);
-		claim->taken++;
-	}
-	if (found > 0)
-		put_taken(claim, rows, found);
-	if (waits)
-		return true;
+		bool		held = false;
 
-	/* the chunk is gone, and whoever holds the others may roll back: they are hinted at anew */
-	values[2] = Int32GetDatum(lane_id);
-	found = benchorch_run(&select_held, values, lane_id ? NULL : "  n");
-	for (uint64 i = 0; i < found; i++)
-		sorted_ids[i] = benchorch_column_int64(i, 1);
-	if (found > 0)
-		benchorch_feed_ids(sorted_ids, found, NULL);
-	return found == 0;
+		hint.priority = priorities[order[i]];
+		hint.taken = &taken[ntaken];
+		if (benchorch_change_next(configs, become_running, &hint, waits, &held))
+			ntaken++;
+		else if (held)
+			passed[npassed++] = sorted[i];
+	}
+	benchorch_close_configs(configs);
+
+	if (ntaken > 0)
+	{
+		AllFacts	facts;
+
+		for (int i = 0; i < ntaken; i++)
+		{
+			claim->ids[claim->taken] = taken[i].id;
+			claim->models[claim->taken++] = taken[i].model_version_id;
+		}
+		qsort(taken, ntaken, sizeof(Taken), by_urgency);
+		facts = look_up_all(taken, ntaken);
+		for (int i = 0; i < ntaken; i++)
+			put_row(claim, &taken[i], &facts);
+	}
+	/* their chunk is gone, and whoever holds them may roll back: they are hinted at anew */
+	if (npassed > 0)
+		benchorch_feed_ids(passed, npassed, NULL);
+	return npassed == 0;
 }

@@ -4,6 +4,9 @@
  */
 #include "benchorch.h"
 
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
 static const char *const status_names[CONFIG_STATUSES] = {
 	[CONFIG_PENDING] = "pending",
 	[CONFIG_RUNNING] = "running",
@@ -126,4 +129,14 @@ benchorch_bad_transition(int64 config_id, ConfigStatus from, ConfigStatus to)
 			 errmsg("config " INT64_FORMAT " is %s and cannot become %s",
 					config_id, status_names[from], status_names[to]),
 			 errhint("%s", hint)));
+}
+
+void
+benchorch_no_such_worker(const pg_uuid_t *worker_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("worker %s does not exist",
+					DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(worker_id)))),
+			 errhint("Register it first: benchorch.register_worker().")));
 }

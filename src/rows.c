@@ -1,0 +1,304 @@
+/*
+ * Rows of benchmark_configs, changed by key.
+ *
+ * A claim and a completion change a few columns of up to hundreds of rows.
+ * As SQL each row would pass a tree of executor nodes, check constraints on
+ * columns that do not change and the trigger for typed statements; that costs
+ * more than twice what the change itself does (docs/performance.md).  Here a
+ * row is an index look-up and a heap-only update.
+ *
+ * The rules are those of an UPDATE: the row is found in the snapshot of the
+ * call; where somebody has changed it since, its newest version is locked and
+ * looked at again (an error 40001 above READ COMMITTED); who comes for many
+ * rows comes in id order.  Where a user has put a trigger of their own on the
+ * table, the row is locked and changed by an UPDATE statement, so that the
+ * trigger fires.
+ */
+#include "benchorch.h"
+
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "compat.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+/* Ids that are not further apart are read by one scan of the index. */
+#define NEAR 8
+
+struct ConfigTable
+{
+	const int64 *ids;			/* ascending */
+	int			n;
+	int			next;			/* which comes next */
+	int			run_end;		/* up to which the scan goes */
+	int64		at_id;			/* where it stands */
+	Relation	rel;
+	Relation	index;			/* its primary key */
+	IndexScanDesc scan;
+	Snapshot	snapshot;
+	CommandId	command;
+	bool		user_triggers;
+	TupleTableSlot *old;
+	TupleTableSlot *new;
+	EState	   *estate;			/* these two: NULL until an index needs an entry */
+	ResultRelInfo *info;
+	ConfigRow	row;
+};
+
+ConfigColumns
+benchorch_config_columns(TupleDesc desc)
+{
+#define COLUMN(name) .name = SPI_fnumber(desc, #name) - 1
+	ConfigColumns columns = {
+		COLUMN(id), COLUMN(model_version_id), COLUMN(hardware_config_id), COLUMN(framework_id), COLUMN(workload_type),
+		COLUMN(batch_size), COLUMN(sequence_length), COLUMN(params), COLUMN(gpus), COLUMN(priority), COLUMN(status),
+		COLUMN(started_at), COLUMN(completed_at), COLUMN(error_message), COLUMN(lane_id), COLUMN(template_id),
+		COLUMN(claim_id), COLUMN(attempt), COLUMN(run_started), COLUMN(version), COLUMN(due_at), COLUMN(expected_s)
+	};
+#undef COLUMN
+
+	return columns;
+}
+
+/* Is there a trigger on UPDATE that is not ours? */
+static bool
+has_user_triggers(const TriggerDesc *triggers)
+{
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+		if (TRIGGER_FOR_UPDATE(triggers->triggers[i].tgtype) &&
+			strcmp(triggers->triggers[i].tgname, "config_updated") != 0)
+			return true;
+	return false;
+}
+
+ConfigTable *
+benchorch_open_configs(const int64 *ids, int n)
+{
+	ConfigTable *table = palloc0(sizeof(ConfigTable));
+	Oid			oid = get_relname_relid("benchmark_configs", get_namespace_oid("benchorch", false));
+
+	table->ids = ids;
+	table->n = n;
+	table->rel = table_open(oid, RowExclusiveLock);
+	list_free(RelationGetIndexList(table->rel));	/* finds rd_pkindex */
+	table->index = index_open(table->rel->rd_pkindex, RowExclusiveLock);
+	table->user_triggers = has_user_triggers(table->rel->trigdesc);
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	table->snapshot = GetActiveSnapshot();
+	table->command = GetCurrentCommandId(true);
+	table->scan = compat_index_beginscan(table->rel, table->index, table->snapshot, 2);
+	table->scan->xs_want_itup = true;	/* find_row() reads the ids */
+
+	table->old = table_slot_create(table->rel, NULL);
+	table->new = MakeSingleTupleTableSlot(RelationGetDescr(table->rel), &TTSOpsVirtual);
+	table->row.columns = benchorch_config_columns(RelationGetDescr(table->rel));
+	return table;
+}
+
+void
+benchorch_close_configs(ConfigTable *table)
+{
+	if (table->estate)
+	{
+		ExecCloseIndices(table->info);
+		FreeExecutorState(table->estate);
+	}
+	index_endscan(table->scan);
+	ExecDropSingleTupleTableSlot(table->old);
+	ExecDropSingleTupleTableSlot(table->new);
+	PopActiveSnapshot();
+	index_close(table->index, NoLock);
+	table_close(table->rel, NoLock);
+	CommandCounterIncrement();
+}
+
+/* The new version did not fit on the page: every index gets an entry. */
+static void
+insert_index_entries(ConfigTable *table)
+{
+	if (table->estate == NULL)
+	{
+		table->estate = CreateExecutorState();
+		table->info = makeNode(ResultRelInfo);
+		InitResultRelInfo(table->info, table->rel, 0, NULL, 0);
+		ExecOpenIndices(table->info, false);
+	}
+	compat_insert_index_entries(table->info, table->new, table->estate);
+	ResetPerTupleExprContext(table->estate);
+}
+
+static Statement update_config = {
+	.sql = "UPDATE benchorch.benchmark_configs SET status = $2, started_at = $3, completed_at = $4,"
+	" error_message = $5, claim_id = $6, attempt = $7, run_started = $8, version = $9 WHERE id = $1",
+	.nargs = 9,
+	.types = {INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT8OID, INT4OID, BOOLOID, INT4OID}
+};
+
+static void
+update_by_statement(const ConfigRow *row)
+{
+	const ConfigColumns *at = &row->columns;
+	const int	columns[9] = {at->id, at->status, at->started_at, at->completed_at, at->error_message,
+							at->claim_id, at->attempt, at->run_started, at->version};
+	Datum		values[9];
+	char		nulls[10] = "         ";
+
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		values[i] = row->values[columns[i]];
+		nulls[i] = row->nulls[columns[i]] ? 'n' : ' ';
+	}
+	benchorch_run(&update_config, values, nulls);
+}
+
+/*
+ * Finds the next of the ids.  The configs of a lane stand side by side, so ids
+ * that are near each other are read by one scan of the index.
+ */
+static bool
+find_row(ConfigTable *table, int64 config_id)
+{
+	bool		isnull;
+
+	Assert(config_id == table->ids[table->next]);
+	if (table->next > 0 && config_id == table->ids[table->next - 1])
+	{
+		table->next++;
+		return !TTS_EMPTY(table->old);	/* the same again */
+	}
+	if (table->next >= table->run_end)
+	{
+		ScanKeyData keys[2];
+
+		for (table->run_end = table->next + 1; table->run_end < table->n; table->run_end++)
+			if (table->ids[table->run_end] - table->ids[table->run_end - 1] > NEAR)
+				break;
+		ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(config_id));
+		ScanKeyInit(&keys[1], 1, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(table->ids[table->run_end - 1]));
+		index_rescan(table->scan, keys, 2, NULL, 0);
+		table->at_id = PG_INT64_MIN;
+	}
+	table->next++;
+	ExecClearTuple(table->old);
+	while (table->at_id <= config_id)
+	{
+		/* an id has as many entries as its row has versions that no page held together */
+		if (table->at_id == config_id && index_fetch_heap(table->scan, table->old))
+			return true;
+		if (index_getnext_tid(table->scan, ForwardScanDirection) == NULL)
+			table->at_id = PG_INT64_MAX;
+		else
+			table->at_id = DatumGetInt64(index_getattr(table->scan->xs_itup, 1, table->scan->xs_itupdesc, &isnull));
+	}
+	return false;
+}
+
+static void
+refuse_above_read_committed(void)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update")));
+}
+
+/* Locks the newest version of the row that was found and makes it the old one; false where there is none, or it is held. */
+static bool
+lock_newest(ConfigTable *table, bool waits, bool *held)
+{
+	ItemPointerData tid = table->old->tts_tid;
+	TM_FailureData failure;
+	TM_Result	result = table_tuple_lock(table->rel, &tid, table->snapshot, table->old, table->command,
+										LockTupleNoKeyExclusive, waits ? LockWaitBlock : LockWaitSkip,
+										TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+
+	switch (result)
+	{
+		case TM_Ok:
+			if (failure.traversed)
+				refuse_above_read_committed();
+			return true;
+		case TM_WouldBlock:
+			*held = true;
+			return false;
+		case TM_Deleted:
+			refuse_above_read_committed();
+			return false;
+		case TM_SelfModified:
+			return false;
+		default:
+			elog(ERROR, "unexpected result of locking a config: %d", result);
+	}
+}
+
+/* Does the change want the row as it is now? */
+static bool
+wanted(ConfigTable *table, int64 config_id, ConfigChange change, void *context)
+{
+	int			natts = table->old->tts_tupleDescriptor->natts;
+
+	slot_getallattrs(table->old);
+	ExecClearTuple(table->new);
+	memcpy(table->new->tts_values, table->old->tts_values, sizeof(Datum) * natts);
+	memcpy(table->new->tts_isnull, table->old->tts_isnull, sizeof(bool) * natts);
+	table->row.values = table->new->tts_values;
+	table->row.nulls = table->new->tts_isnull;
+	if (DatumGetInt64(table->row.values[table->row.columns.id]) != config_id || !change(&table->row, context))
+		return false;
+	ExecStoreVirtualTuple(table->new);
+	return true;
+}
+
+bool
+benchorch_change_next(ConfigTable *table, ConfigChange change, void *context, bool waits, bool *held)
+{
+	int64		config_id = table->ids[table->next];
+	bool		lock = table->user_triggers || !waits;	/* an update can wait, but not skip */
+
+	if (!find_row(table, config_id) || !wanted(table, config_id, change, context))
+		return false;
+	for (;;)
+	{
+		TM_FailureData failure;
+		LockTupleMode mode;
+		TM_Result	result;
+		bool		new_entries;
+
+		if (lock && (!lock_newest(table, waits, held) || !wanted(table, config_id, change, context)))
+			return false;
+		if (table->user_triggers)
+		{
+			update_by_statement(&table->row);
+			return true;
+		}
+		result = compat_tuple_update(table->rel, &table->old->tts_tid, table->new, table->command, table->snapshot,
+									 &failure, &mode, &new_entries);
+		switch (result)
+		{
+			case TM_Ok:
+				if (new_entries)
+					insert_index_entries(table);
+				return true;
+			case TM_Updated:
+				refuse_above_read_committed();
+				lock = true;
+				break;
+			case TM_Deleted:
+				refuse_above_read_committed();
+				return false;
+			case TM_SelfModified:	/* named twice */
+				return false;
+			default:
+				elog(ERROR, "unexpected result of updating a config: %d", result);
+		}
+	}
+}
