@@ -331,11 +331,13 @@ extern int benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_wo
 /* ------------------------------------------------------------- in progress.c */
 
 extern void benchorch_count(const pg_uuid_t *model_version_id, const int64 *changes);
-/* Configs of the model have settled: marks it where nothing of it is pending. */
-extern void benchorch_check_endgame(const pg_uuid_t *model_version_id);
+/* Running configs of these models have settled: marks those of which nothing is pending. */
+extern void benchorch_check_endgames(const pg_uuid_t *models, int n);
 extern void benchorch_mark_endgame(const pg_uuid_t *model_version_id);
 extern void benchorch_finalize_due(void);
 extern void benchorch_count_move(const pg_uuid_t *model_version_id, ConfigStatus from, ConfigStatus to, int64 n);
+/* The same for many configs, given the model of each; leaves each model once in the array and returns how many. */
+extern int benchorch_count_moves(pg_uuid_t *models, int n, ConfigStatus from, ConfigStatus to);
 
 /* ------------------------------------------------------------- in outcomes.c */
 

@@ -53,18 +53,11 @@ static Statement insert_claim = {
 	.types = {INT8OID, UUIDOID, TIMESTAMPTZOID, INT8ARRAYOID}
 };
 
-static int
-by_uuid(const void *a, const void *b)
-{
-	return memcmp(a, b, UUID_LEN);
-}
-
 /* The claim's own row, and the counts of what it took. */
 static void
 record(Claim *claim)
 {
 	Datum		values[4];
-	int			end;
 
 	values[0] = Int64GetDatum(claim->claim_id);
 	values[1] = UUIDPGetDatum(&claim->worker_id);
@@ -72,13 +65,7 @@ record(Claim *claim)
 	values[3] = benchorch_int64_array(claim->ids, claim->taken);
 	benchorch_run(&insert_claim, values, claim->has_worker ? NULL : " n  ");
 
-	qsort(claim->models, claim->taken, sizeof(pg_uuid_t), by_uuid);
-	for (int start = 0; start < claim->taken; start = end)
-	{
-		for (end = start + 1; end < claim->taken && by_uuid(&claim->models[end], &claim->models[start]) == 0; end++)
-			;
-		benchorch_count_move(&claim->models[start], CONFIG_PENDING, CONFIG_RUNNING, end - start);
-	}
+	benchorch_count_moves(claim->models, claim->taken, CONFIG_PENDING, CONFIG_RUNNING);
 }
 
 Datum

@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 
 PG_FUNCTION_INFO_V1(benchorch_mark_endgame_sql);
 PG_FUNCTION_INFO_V1(benchorch_forget_marks);
@@ -49,7 +50,74 @@ benchorch_count_move(const pg_uuid_t *model_version_id, ConfigStatus from, Confi
 	benchorch_count(model_version_id, changes);
 }
 
+static Statement insert_deltas = {
+	.sql = "INSERT INTO benchorch.progress_deltas SELECT m, n * $3, n * $4, n * $5, n * $6, n * $7, n * $8"
+	" FROM ROWS FROM (unnest($1), unnest($2)) AS moved (m, n)",
+	.nargs = 8,
+	.types = {UUIDARRAYOID, INT4ARRAYOID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID}
+};
+
+static int
+by_uuid(const void *a, const void *b)
+{
+	return memcmp(a, b, UUID_LEN);
+}
+
+static Datum
+uuid_array(const pg_uuid_t *uuids, int n)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * n);
+
+	for (int i = 0; i < n; i++)
+		elements[i] = UUIDPGetDatum(&uuids[i]);
+	return PointerGetDatum(construct_array(elements, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+int
+benchorch_count_moves(pg_uuid_t *models, int n, ConfigStatus from, ConfigStatus to)
+{
+	int32	   *counts = palloc(sizeof(int32) * Max(n, 1));
+	Datum		values[2 + CONFIG_STATUSES];
+	int			unique = 0;
+
+	qsort(models, n, sizeof(pg_uuid_t), by_uuid);
+	for (int i = 0; i < n; i++)
+	{
+		if (unique > 0 && by_uuid(&models[i], &models[unique - 1]) == 0)
+		{
+			counts[unique - 1]++;
+			continue;
+		}
+		counts[unique] = 1;
+		models[unique++] = models[i];
+	}
+	if (unique == 1)
+		benchorch_count_move(&models[0], from, to, counts[0]);
+	else if (unique > 1)
+	{
+		values[0] = uuid_array(models, unique);
+		values[1] = benchorch_int32_array(counts, unique);
+		for (int status = 0; status < CONFIG_STATUSES; status++)
+			values[2 + status] = Int32GetDatum((status == to) - (status == from));
+		benchorch_run(&insert_deltas, values, NULL);
+	}
+	return unique;
+}
+
 /* --------------------------------------------------------- the end of a model */
+
+/* Of these models those of which none of the first hints is pending: mostly there is one, and no need to look further. */
+#define FIRST_PENDING(chunks) \
+	"(SELECT 1 FROM (SELECT k.ids[k.next] AS id FROM benchorch." chunks " k WHERE k.model_version_id = m.id" \
+	"  ORDER BY k.model_version_id, k.priority, k.id LIMIT 8) AS head" \
+	" JOIN benchorch.benchmark_configs c ON c.id = head.id AND c.status = 'pending' LIMIT 1)"
+
+static Statement perhaps_ending = {
+	.sql = "SELECT m.id FROM unnest($1) AS m (id)"
+	" WHERE " FIRST_PENDING("lane_chunks") " IS NULL AND " FIRST_PENDING("priority_chunks") " IS NULL",
+	.nargs = 1,
+	.types = {UUIDARRAYOID}
+};
 
 static Statement next_chunk = {
 	.sql = "SELECT priority, id, EXISTS (SELECT FROM benchorch.benchmark_configs c"
@@ -124,9 +192,9 @@ benchorch_mark_endgame(const pg_uuid_t *model_version_id)
 	marked = *model_version_id;
 }
 
-/* After running configs of a model have settled: is anything of it pending still? */
-void
-benchorch_check_endgame(const pg_uuid_t *model_version_id)
+/* Is anything of the model pending still?  Spent chunks are removed on the way. */
+static void
+check_endgame(const pg_uuid_t *model_version_id)
 {
 	Datum		model = UUIDPGetDatum(model_version_id);
 	int32		priority = PG_INT32_MIN;
@@ -150,6 +218,27 @@ benchorch_check_endgame(const pg_uuid_t *model_version_id)
 	}
 	if (benchorch_run(&any_delayed, &model, NULL) == 0)
 		benchorch_mark_endgame(model_version_id);
+}
+
+void
+benchorch_check_endgames(const pg_uuid_t *models, int n)
+{
+	Datum		values[1];
+	uint64		ending;
+	pg_uuid_t  *perhaps;
+
+	if (n == 1)
+	{
+		check_endgame(&models[0]);
+		return;
+	}
+	values[0] = uuid_array(models, n);
+	ending = benchorch_run(&perhaps_ending, values, NULL);
+	perhaps = palloc(sizeof(pg_uuid_t) * Max(ending, 1));
+	for (uint64 i = 0; i < ending; i++)
+		perhaps[i] = benchorch_column_uuid(i, 1);
+	for (uint64 i = 0; i < ending; i++)
+		check_endgame(&perhaps[i]);
 }
 
 Datum

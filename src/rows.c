@@ -30,7 +30,7 @@
 #include "utils/snapmgr.h"
 
 /* Ids that are not further apart are read by one scan of the index. */
-#define NEAR 8
+#define NEAR 4
 
 struct ConfigTable
 {
@@ -96,7 +96,6 @@ benchorch_open_configs(const int64 *ids, int n)
 	table->snapshot = GetActiveSnapshot();
 	table->command = GetCurrentCommandId(true);
 	table->scan = compat_index_beginscan(table->rel, table->index, table->snapshot, 2);
-	table->scan->xs_want_itup = true;	/* find_row() reads the ids */
 
 	table->old = table_slot_create(table->rel, NULL);
 	table->new = MakeSingleTupleTableSlot(RelationGetDescr(table->rel), &TTSOpsVirtual);
@@ -167,14 +166,6 @@ update_by_statement(const ConfigRow *row)
 static bool
 find_row(ConfigTable *table, int64 config_id)
 {
-	bool		isnull;
-
-	Assert(config_id == table->ids[table->next]);
-	if (table->next > 0 && config_id == table->ids[table->next - 1])
-	{
-		table->next++;
-		return !TTS_EMPTY(table->old);	/* the same again */
-	}
 	if (table->next >= table->run_end)
 	{
 		ScanKeyData keys[2];
@@ -188,18 +179,16 @@ find_row(ConfigTable *table, int64 config_id)
 		table->at_id = PG_INT64_MIN;
 	}
 	table->next++;
-	ExecClearTuple(table->old);
-	while (table->at_id <= config_id)
+	while (table->at_id < config_id)
 	{
-		/* an id has as many entries as its row has versions that no page held together */
-		if (table->at_id == config_id && index_fetch_heap(table->scan, table->old))
-			return true;
-		if (index_getnext_tid(table->scan, ForwardScanDirection) == NULL)
-			table->at_id = PG_INT64_MAX;
+		bool		isnull;
+
+		if (index_getnext_slot(table->scan, ForwardScanDirection, table->old))
+			table->at_id = DatumGetInt64(slot_getattr(table->old, table->row.columns.id + 1, &isnull));
 		else
-			table->at_id = DatumGetInt64(index_getattr(table->scan->xs_itup, 1, table->scan->xs_itupdesc, &isnull));
+			table->at_id = PG_INT64_MAX;
 	}
-	return false;
+	return table->at_id == config_id;
 }
 
 static void
@@ -216,16 +205,20 @@ static bool
 lock_newest(ConfigTable *table, bool waits, bool *held)
 {
 	ItemPointerData tid = table->old->tts_tid;
+	int64		id = table->at_id;
 	TM_FailureData failure;
-	TM_Result	result = table_tuple_lock(table->rel, &tid, table->snapshot, table->old, table->command,
-										LockTupleNoKeyExclusive, waits ? LockWaitBlock : LockWaitSkip,
-										TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+	TM_Result	result;
 
+	ExecClearTuple(table->old);
+	table->at_id = PG_INT64_MIN;
+	result = table_tuple_lock(table->rel, &tid, table->snapshot, table->old, table->command, LockTupleNoKeyExclusive,
+							  waits ? LockWaitBlock : LockWaitSkip, TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
 	switch (result)
 	{
 		case TM_Ok:
 			if (failure.traversed)
 				refuse_above_read_committed();
+			table->at_id = id;
 			return true;
 		case TM_WouldBlock:
 			*held = true;

@@ -181,12 +181,6 @@ by_claim(const void *pa, const void *pb)
 	return (a->claim_id > b->claim_id) - (a->claim_id < b->claim_id);
 }
 
-static int
-by_model(const void *pa, const void *pb)
-{
-	return memcmp(((const Pair *) pa)->model_version_id.data, ((const Pair *) pb)->model_version_id.data, UUID_LEN);
-}
-
 /* What becomes completed, if its claim is this pair's. */
 typedef struct Completion
 {
@@ -220,6 +214,7 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 {
 	Pair	   *pairs = palloc(sizeof(Pair) * Max(n, 1));
 	int64	   *ids = palloc(sizeof(int64) * Max(n, 1));
+	pg_uuid_t  *models = palloc(sizeof(pg_uuid_t) * Max(n, 1));
 	Completion	completion = {.completed = CStringGetTextDatum("completed"), .now = GetCurrentTimestamp()};
 	ConfigTable *configs;
 	int			unique = 0;
@@ -247,6 +242,8 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 	for (int i = 0; i < n; i++)
 		if (pairs[i].done)
 			pairs[unique++] = pairs[i];
+	if (unique == 0)
+		return;
 	qsort(pairs, unique, sizeof(Pair), by_claim);
 	for (int start = 0; start < unique; start = end)
 	{
@@ -255,14 +252,9 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 		benchorch_run(&forget_failures, (Datum[]){Int64GetDatum(pairs[start].claim_id)}, NULL);
 		benchorch_leave_claim(pairs[start].claim_id, end - start);
 	}
-	qsort(pairs, unique, sizeof(Pair), by_model);
-	for (int start = 0; start < unique; start = end)
-	{
-		for (end = start + 1; end < unique && by_model(&pairs[end], &pairs[start]) == 0; end++)
-			;
-		benchorch_count_move(&pairs[start].model_version_id, CONFIG_RUNNING, CONFIG_COMPLETED, end - start);
-		benchorch_check_endgame(&pairs[start].model_version_id);
-	}
+	for (int i = 0; i < unique; i++)
+		models[i] = pairs[i].model_version_id;
+	benchorch_check_endgames(models, benchorch_count_moves(models, unique, CONFIG_RUNNING, CONFIG_COMPLETED));
 }
 
 /* ---------------------------------- running, pending -> skipped, cancelled, failed */
@@ -299,7 +291,7 @@ benchorch_settle(const Config *config, ConfigStatus status, const char *message,
 	if (config->status == CONFIG_PENDING)
 		benchorch_mark_endgame(&config->model_version_id);
 	else
-		benchorch_check_endgame(&config->model_version_id);
+		benchorch_check_endgames(&config->model_version_id, 1);
 }
 
 /* ------------------------------------------------------- running -> pending again */
