@@ -23,14 +23,31 @@
 #define TOLERATED_NOISE 0.1
 
 #define METRIC_COLUMN(number, name, expression) ", " expression
-#define RESULTS_OF(configs, results) \
+#define RESULTS_FROM(results, configs, one_by_one) \
 	"SELECT c.id, c.hardware_config_id, c.framework_id, c.workload_type, c.batch_size, c.sequence_length," \
-	" c.params - 'repeat', c.gpus, r.method, r.created_at" CELL_METRICS(METRIC_COLUMN) " FROM benchorch." configs " c JOIN benchorch." results " r ON r.config_id = c.id AND r.claim_id = c.claim_id" \
-																					   " WHERE c.model_version_id = $1 AND r.model_version_id = $1 AND c.status = 'completed' AND r.accepted" \
-																					   " AND r.flags = '{}'"
+	" c.params - 'repeat', c.gpus, r.method, r.created_at" CELL_METRICS(METRIC_COLUMN) " FROM benchorch." results " r CROSS JOIN LATERAL (SELECT * FROM benchorch." configs " x" \
+																					   "  WHERE x.model_version_id = $1 AND x.id = r.config_id AND x.claim_id = r.claim_id" one_by_one ") c" \
+																					   " WHERE r.model_version_id = $1 AND c.status = 'completed' AND r.accepted AND r.flags = '{}'"
+#define RESULTS(one_by_one) \
+	RESULTS_FROM("benchmark_results", "benchmark_configs", one_by_one) \
+	" UNION ALL " RESULTS_FROM("archived_results", "archived_configs", one_by_one)
 
-static const char select_results[] = RESULTS_OF("benchmark_configs", "benchmark_results") " UNION ALL " RESULTS_OF(
-	"archived_configs", "archived_results");
+/* Planned for the very model: most are hash joins of whole tables. */
+static const char many_results[] = RESULTS("");
+
+/* Planned once, result by result, for models with so few results that planning would cost more than reading. */
+static Statement few_results = {.sql = RESULTS(" OFFSET 0"), .nargs = 1, .types = {UUIDOID}};
+
+#define FEW_RESULTS "5000"
+
+static Statement are_results_few = {
+	.sql = "SELECT pg_catalog.count(*) <= " FEW_RESULTS " FROM ("
+	" (SELECT FROM benchorch.benchmark_results WHERE model_version_id = $1)"
+	" UNION ALL (SELECT FROM benchorch.archived_results WHERE model_version_id = $1)"
+	" LIMIT " FEW_RESULTS " + 1) AS results",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
 
 /* Columns of it, from 1. */
 enum
@@ -236,7 +253,6 @@ cell_noise(const Cells *cells, const Cell *cell)
 	return isnan(noise) ? benchorch_cell_summary(cells, cell, CELL_noise_rel).median : noise;
 }
 
-/* Planned for this very model: hash joins for a large one, an index for a small one. */
 Cells *
 benchorch_read_cells(const pg_uuid_t *model_version_id)
 {
@@ -245,6 +261,7 @@ benchorch_read_cells(const pg_uuid_t *model_version_id)
 	HTAB	   *known = hash_create("benchorch cells", 1024, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	Oid			types[1] = {UUIDOID};
 	Datum		values[1] = {UUIDPGetDatum(model_version_id)};
+	bool		isnull;
 	Portal		portal;
 
 	cells->workloads = benchorch_make_words("benchorch workloads");
@@ -254,7 +271,11 @@ benchorch_read_cells(const pg_uuid_t *model_version_id)
 	cells->cells = palloc(sizeof(Cell) * cells->cells_allocated);
 	cells->results = palloc(sizeof(CellResult) * cells->results_allocated);
 
-	portal = SPI_cursor_open_with_args(NULL, select_results, 1, types, values, NULL, false, CURSOR_OPT_NO_SCROLL);
+	benchorch_run(&are_results_few, values, NULL);
+	if (DatumGetBool(benchorch_column(0, 1, &isnull)))
+		portal = benchorch_open(&few_results, values, NULL);
+	else
+		portal = SPI_cursor_open_with_args(NULL, many_results, 1, types, values, NULL, false, CURSOR_OPT_NO_SCROLL);
 	for (;;)
 	{
 		SPI_cursor_fetch(portal, true, 1000);
