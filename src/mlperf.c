@@ -110,21 +110,18 @@ put_summary_line(StringInfo json, const char *line, const char *end)
 	put_value(json, value, end);
 }
 
-/* A line of the detail log, whose object begins at s->at; false where it is none. */
+/* A line of the detail log, whose object begins at s->at and is copied by it; false where it is none. */
 static bool
 put_detail_line(StringInfo json, Scanner *s)
 {
-	StringInfoData copy;
 	Jsonb	   *object;
 	char	   *why;
 	char	   *key;
 	JsonbValue	value;
 
-	initStringInfo(&copy);
-	s->copy = &copy;
 	if (!benchorch_scan_json(s))
 		return false;
-	object = benchorch_copy_to_jsonb(&copy, &why);
+	object = benchorch_copy_to_jsonb(s->copy, &why);
 	key = object ? benchorch_member_text(object, "key") : NULL;
 	if (key == NULL)
 		return true;
@@ -163,7 +160,8 @@ benchorch_parse_mlperf(const char *bytes, Size len, char **why)
 		CHECK_FOR_INTERRUPTS();
 		if (begins_with(line, stop, MLLOG))
 		{
-			s = (Scanner){.start = bytes, .end = stop, .at = line + strlen(MLLOG)};
+			initStringInfo(&copy);
+			s = (Scanner){.start = bytes, .end = stop, .at = line + strlen(MLLOG), .copy = &copy};
 			benchorch_skip_space(&s);
 			if (!put_detail_line(&json, &s))
 			{
