@@ -25,6 +25,7 @@ typedef struct Lane
 	char	   *directory;
 	int			port;			/* of a server */
 	Look		before;			/* the machine, right before the start */
+	Look		last;			/* and after the last config */
 	Task		main;			/* the runner or the server */
 	int			answered;		/* configs that it has answered */
 	size_t		scanned;		/* bytes of its output in which there is no newline */
