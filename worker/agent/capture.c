@@ -15,6 +15,8 @@ capture_append(Capture *capture, const void *bytes, size_t len)
 {
 	const char *from = bytes;
 
+	if (len == 0)
+		return;
 	if (capture->total < CAPTURE_HEAD)
 	{
 		size_t		n = CAPTURE_HEAD - capture->total;
