@@ -1,5 +1,6 @@
 /*
- * What cells.c (results into cells) and ranking.c (cells into ranks) share.
+ * What cells.c (results into cells), objectives.c (what a cell is worth) and
+ * ranking.c (cells into ranks) share.
  */
 #ifndef BENCHORCH_RANKING_H
 #define BENCHORCH_RANKING_H
@@ -100,5 +101,91 @@ typedef struct Cells
 extern Cells *benchorch_read_cells(const pg_uuid_t *model_version_id);
 /* The repeats of one metric of a cell. */
 extern Summary benchorch_cell_summary(const Cells *cells, const Cell *cell, CellMetric metric);
+
+typedef enum ObjectiveName
+{
+	OUTPUT_TOKENS_PER_S,
+	TOKENS_PER_S_PER_GPU,
+	TTFT,
+	TPOT,
+	COST_PER_MILLION_TOKENS,
+	JOULES_PER_TOKEN,
+	ROOFLINE,
+	GOODPUT_PER_GPU,
+	SCORE,
+	OBJECTIVES
+} ObjectiveName;
+
+typedef struct Objective
+{
+	const char *name;
+	const char *about;			/* its tags begin with this and "="; NULL: all tags touch it */
+	bool		most_first;
+} Objective;
+
+extern const Objective benchorch_objectives[OBJECTIVES];
+
+/* A cell's value of an objective. */
+typedef struct Measure
+{
+	Summary		summary;		/* n 0: it has none */
+	const char *metric;			/* what it was made of */
+	bool		derived;		/* a goodput that the tool did not count itself */
+} Measure;
+
+/* What a workload asks for. */
+typedef struct Demand
+{
+	double		ttft_ms;		/* service level; NaN: none */
+	double		tpot_ms;
+	double		weights[OBJECTIVES];
+} Demand;
+
+/* A cell in one ranking. */
+typedef struct Entry
+{
+	int32		workload;
+	int32		tags;			/* number in Ranks.tags */
+	double		key;			/* the value, negated where most is best; and its interval */
+	double		low;
+	double		high;
+	int64		cell;
+	int64		config_id;
+} Entry;
+
+/* A row of rankings. */
+typedef struct Place
+{
+	ObjectiveName objective;
+	int32		tags;
+	int32		rank;
+	int64		cell;
+} Place;
+
+typedef struct Ranks
+{
+	pg_uuid_t	model_version_id;
+	Cells	   *cells;
+	HTAB	   *prices;			/* by hardware */
+	Demand	   *demands;		/* by workload number */
+	Words		tags;
+	int		   *tags_of;		/* number in tags, by method, objective and derived or not */
+	Entry	   *entries;
+	int64		nentries;
+	double	   *best;			/* by objective, workload and tags; NaN: no value */
+	Place	   *places;
+	int64		nplaces;
+	int64		places_allocated;
+} Ranks;
+
+/* What objectives.c needs to know: prices, service levels, weights, tags; room for the best of each ranking. */
+extern void benchorch_read_demands(Ranks *ranks);
+/* The number in ranks->tags of the tags that touch an objective of a cell. */
+extern int benchorch_tags_of(const Ranks *ranks, const Cell *cell, ObjectiveName objective, bool derived);
+extern Measure benchorch_measure(const Ranks *ranks, const Cell *cell, ObjectiveName objective);
+/* The best value of a ranking, NaN before it is known; with tags = ranks->tags.n of all rankings of the workload. */
+extern double *benchorch_best(const Ranks *ranks, ObjectiveName objective, int workload, int tags);
+/* 1: the tails of TTFT and TPOT keep the workload's service level, 0: they do not, -1: not evaluated. */
+extern int benchorch_within_service_level(const Ranks *ranks, const Cell *cell);
 
 #endif							/* BENCHORCH_RANKING_H */
