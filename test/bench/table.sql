@@ -74,7 +74,7 @@ SELECT measure, key AS figure, first, median, most
 FROM figures
 WHERE (measure ~ '^populate' AND key IN ('populated_per_s', 'selected_per_s', 'copied_per_s', 'share', 'cells'))
 	OR (measure ~ '^progress' AND key = 'progress_p50_ms')
-	OR (measure = 'heartbeats' AND key IN ('configs_per_s', 'cpu_us', 'wal_bytes', 'round_p50_ms', 'round_p99_ms'))
+	OR (measure IN ('worker-calls', 'heartbeats') AND key IN ('configs_per_s', 'cpu_us', 'wal_bytes', 'round_p50_ms', 'round_p99_ms'))
 	OR (measure = 'cycles' AND key IN ('hot_mb', 'configs_per_s', 'populated_per_s'))
 ORDER BY position, key;
 

@@ -1,4 +1,4 @@
--- The floor of updates: two HOT updates a row by key, of a table like benchorch's, with nothing to look for and nothing to keep.
+-- The floor of updates: two HOT updates a row by key, with room for both on the page, nothing to look for and nothing to keep.
 
 -- @prepared
 
@@ -18,7 +18,7 @@ CREATE TABLE jobs
 	started_at		timestamptz,
 	completed_at	timestamptz,
 	claim_id		bigint
-) WITH (fillfactor = 45);
+) WITH (fillfactor = 30);
 CREATE SEQUENCE turn CACHE 100;
 
 -- @populate
