@@ -173,7 +173,8 @@ judge(void)
 	{
 		if (PQgetisnull(answer, 0, 0))
 		{
-			log_message(LOG_INFO, "presence_off", "presence is off, the lease decides: there is a pooler between the worker and the database");
+			log_message(LOG_INFO, "presence_off",
+						"presence is off, the lease decides: there is a pooler between the worker and the database");
 			state = PRESENCE_POOLED;
 			first = false;
 		}
@@ -194,7 +195,7 @@ judge(void)
 static void
 pass_on(void)
 {
-	void		(*whom) (const PGresult *result) = asked;
+	void (*whom)(const PGresult *result) = asked;
 	PGresult   *result = answer;
 
 	events_clear_timer(&timer);

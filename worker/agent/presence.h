@@ -18,7 +18,8 @@ extern void presence_stop(void);
  * false where that is not possible now.  answer is called from the event loop
  * with what came back; not at all where the connection is lost.
  */
-extern bool presence_ask(const char *sql, int nparams, const DatabaseParam *params, void (*answer)(const PGresult *result));
+extern bool presence_ask(const char *sql, int nparams, const DatabaseParam *params,
+						 void (*answer)(const PGresult *result));
 
 /* Whether the first try has not come to an end yet. */
 extern bool presence_begins(void);

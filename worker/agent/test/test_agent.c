@@ -269,8 +269,7 @@ test_capture(void)
 static Result
 some_result(const char *config_id)
 {
-	Result		result = {.config_id = xstrdup(config_id), .claim_id = xstrdup("9007199254740991"),
-							.outcome = xstrdup("ok"), .has_output = true};
+	Result		result = {.config_id = xstrdup(config_id), .claim_id = xstrdup("9007199254740991"), .outcome = xstrdup("ok"), .has_output = true};
 
 	buffer_append(&result.output, "{\"a\":\0 1}\n", 10);
 	buffer_puts(&result.log, "a line\n");
