@@ -4,7 +4,7 @@
 #
 # BENCHORCH_RANDOM_SEED repeats a run: the single session exactly, the others
 # as far as concurrency allows.  BENCHORCH_RANDOM_OPERATIONS says how many
-# (5000): a tenth of them, at most 5000, by one session.
+# (5000): a fifth of them, at most 5000, by one session.
 use strict;
 use warnings FATAL => 'all';
 
@@ -96,12 +96,13 @@ my $template = sql(q{SELECT id FROM benchorch.templates WHERE name = 't'});
 my $last_id = sql('SELECT max(id) FROM benchorch.benchmark_configs');
 sub one_of { return $_[ rand @_ ]; }
 
-# Pairs that the session was given, stale ones among them; none twice.
+# Pairs that the session was given, the last ones and stale ones among them; none twice.
 sub some_of
 {
 	my ($held, $n) = @_;
 	my %seen;
-	return grep { !$seen{ $_->[0] }++ } map { one_of(@$held) } 1 .. $n;
+	my $last = @$held > 8 && rand() < 0.6 ? 8 : @$held;
+	return grep { !$seen{ $_->[0] }++ } map { $held->[ -1 - int rand $last ] } 1 .. $n;
 }
 
 sub array { return "ARRAY[" . join(',', @_) . ']::bigint[]'; }
@@ -137,10 +138,10 @@ sub operation
 		[ 20, "SELECT config_id, claim_id, attempt FROM benchorch.claim_batch($wanted)", %claim, threshold => 1000 ],
 		[ 20, "SELECT config_id, claim_id, attempt FROM benchorch.claim_batch($wanted, worker_id => '$worker')", %claim, threshold => 1000, worker => $worker ],
 		[ 4, "SELECT config_id, claim_id, attempt FROM benchorch.claim_batch($wanted, $threshold, model_version_id => $model)", %claim, threshold => $threshold, model => $m ],
-		[ 10, "SELECT benchorch.start($c, $k)", kind => 'start', answers => 'status', %fenced ],
+		[ 16, "SELECT benchorch.start($c, $k)", kind => 'start', answers => 'status', %fenced ],
 		[ 12, "SELECT accepted, status, result_id FROM benchorch.hand_in($c, $k, 'ok', '{\"x\": 1}')", kind => 'complete', answers => 'hand_in', %fenced ],
 		[ 2, "SELECT accepted, status, result_id FROM benchorch.hand_in($c, $k, 'ok', 'no result')", kind => 'fail', outcome => 'bad_output', answers => 'hand_in', %fenced ],
-		[ 12, "SELECT accepted, status, result_id FROM benchorch.hand_in($c, $k, '$outcome', '')", kind => 'fail', outcome => $outcome, answers => 'hand_in', %fenced ],
+		[ 18, "SELECT accepted, status, result_id FROM benchorch.hand_in($c, $k, '$outcome', '')", kind => 'fail', outcome => $outcome, answers => 'hand_in', %fenced ],
 		[ 2, "SELECT accepted, status, result_id FROM benchorch.hand_in($c, $k, 'gpu_oom', '', details => '{\"gpu_free_share\": $free}')",
 			kind => 'fail', outcome => 'gpu_oom', free => $free, answers => 'hand_in', %fenced ],
 		[ 6, "SELECT benchorch.complete($c, $k, '{\"x\": 1}')", kind => 'complete', answers => 'result', %fenced ],
@@ -265,7 +266,7 @@ my $reference = Reference->new(limits => \%limits, exact => 1);
 report('the world as it was made', check($reference, { id => 0, kind => 'insert', sql => 'setup', from => 0, to => 0.001, rows => [], sqlstate => '' }));
 
 # one session: everything is predicted
-my $alone = $operations < 50_000 ? int($operations / 10) : 5000;
+my $alone = $operations < 25_000 ? int($operations / 5) : 5000;
 my ($held, $left) = ([], $alone);
 my @problems;
 while ($left > 0)
