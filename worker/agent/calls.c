@@ -126,7 +126,8 @@ call_claim(int batch_size, const char *priority_threshold, const char *worker_id
 	const DatabaseParam params[] = {TEXT_PARAM(size), TEXT_PARAM(priority_threshold), TEXT_PARAM(worker_id),
 									TEXT_PARAM(model)};
 	DatabaseStatus status = database_query(
-		"SELECT c.* FROM " UNFLUSHED "benchorch.claim_runs($1, COALESCE($2::int, 1000), $3, $4) AS c", 4, params, &batch->rows);
+		"SELECT c.* FROM " UNFLUSHED "benchorch.claim_runs($1, COALESCE($2::int, 1000), $3, $4) AS c", 4,
+		params, &batch->rows);
 
 	free(size);
 	if (status == DATABASE_OK)

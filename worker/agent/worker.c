@@ -574,6 +574,8 @@ prefetch(void)
 		batch_free(&next_batch);
 	else if (database_interrupted())
 		holds_unknown = true;
+	if (next_batch.count == 0)
+		batch_free(&next_batch);
 	prefetched_at = events_now();
 }
 
@@ -629,7 +631,10 @@ run_config(Config *config)
 	}
 	spool_write(&finished);
 	FAULT_POINT("after_spool");
-	/* what went wrong may change what comes next: configs are pruned, if they wait for no worker; this one is quarantined */
+	/*
+	 * What went wrong may change what comes next: configs are pruned, if they
+	 * wait for no worker, and this worker is quarantined.
+	 */
 	if (strcmp(finished.outcome, "gpu_oom") == 0 && (position < batch.count || next_batch.count > 0))
 		release_waiting();
 	if (strcmp(finished.outcome, "ok") != 0)
