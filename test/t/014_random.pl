@@ -124,6 +124,12 @@ sub operation
 	my @mine = @$held ? some_of($held, 1) : ([ $any, 77 ]);
 	my ($c, $k) = @{ $mine[0] };
 	my @several = @$held ? some_of($held, 1 + int rand 8) : @mine;
+	# up to four of one claim: failures in a row are a worker's
+	my $claim_id = @$held ? $held->[-1][1] : 0;
+	my @row = grep { $_->[1] == $claim_id } @$held;
+	splice @row, 4 if @row > 4;
+	@row = @mine if !@row;
+	my ($rcs, $rks) = (array(map { $_->[0] } @row), array(map { $_->[1] } @row));
 	my ($cs, $ks) = (array(map { $_->[0] } @several), array(map { $_->[1] } @several));
 	my %claim = (kind => 'claim', wanted => $wanted);
 	my %fenced = (may_refuse => 'BO001', pairs => \@mine);
@@ -148,6 +154,7 @@ sub operation
 		[ 6, "SELECT config_id, sqlstate, result_id FROM benchorch.complete_many($cs, $ks, array_fill('{\"x\": 1}'::text, ARRAY[" . @several . ']))',
 			kind => 'complete', to_status => 'completed', answers => 'many', pairs => \@several ],
 		[ 4, "SELECT config_id, sqlstate FROM benchorch.update_many($cs, $ks, '$status')", kind => 'update', to_status => $status, answers => 'many', pairs => \@several ],
+		[ 4, "SELECT config_id, sqlstate FROM benchorch.update_many($rcs, $rks, 'failed')", kind => 'update', to_status => 'failed', answers => 'many', pairs => \@row ],
 		[ 6, "SELECT benchorch.update_status($c, 'failed', claim_id => $k, outcome => '$outcome')", kind => 'fail', outcome => $outcome, to_status => 'failed', answers => 'status', %fenced ],
 		[ 3, "SELECT benchorch.update_status($c, '$status', claim_id => $k)", kind => 'update', to_status => $status, answers => 'status', %fenced ],
 		[ 3, "SELECT benchorch.update_status($any, '$status')", kind => 'update', to_status => $status, answers => 'status', pairs => [ [ $any, 0 ] ], may_refuse => 'BO002 42704' ],

@@ -385,8 +385,11 @@ sub note_failure
 	{
 		return if grep { $_->{worker} ne '' && $_->{worker} ne $worker && $_->{was_blamed} && !$_->{refunded} } @{ $self->{attempts}{$config} };
 	}
-	$op->{owes_refunds} = { map { my $config = $_; map { ("$config $_->{claim}" => 1) }
-		grep { $_->{worker} eq $worker && $_->{was_blamed} && !$_->{refunded} } @{ $self->{attempts}{$config} } } @$row };
+	foreach my $config (@$row)
+	{
+		$op->{owes_refunds}{"$config $_->{claim}"} = 1
+		  foreach grep { $_->{worker} eq $worker && $_->{was_blamed} && (!$_->{refunded} || $_->{refunded} == $op) } @{ $self->{attempts}{$config} };
+	}
 	$op->{breaks} = $worker;
 	delete $self->{row}{$worker};
 }
