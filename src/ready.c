@@ -65,17 +65,15 @@ static Statement insert_priority_chunk = {
 
 /* A few configs: by the roofline, and by the pace of their lane as the last sweep knew it. */
 static Statement select_pending = {
-	.sql = PENDING_COLUMNS("coalesce(c.expected_s * 1000 * coalesce(l.pace, 1), " TOKENS ")")
-	" LEFT JOIN benchorch.lanes l ON l.id = c.lane_id WHERE c.id = ANY ($1) AND c.status = 'pending'",
+	.sql = PENDING_COLUMNS("coalesce(c.expected_s * 1000 * coalesce(l.pace, 1), " TOKENS ")") " LEFT JOIN benchorch.lanes l ON l.id = c.lane_id WHERE c.id = ANY ($1) AND c.status = 'pending'",
 	.nargs = 1,
 	.types = {INT8ARRAYOID}
 };
 
 /* A whole model: by all that is known. */
 static Statement select_model_pending = {
-	.sql = PENDING_COLUMNS("CASE e.basis WHEN 'mean' THEN " TOKENS " ELSE e.seconds * 1000 END")
-	" JOIN benchorch.expected_seconds($1) e ON e.config_id = c.id WHERE c.model_version_id = $1 AND c.status = 'pending'"
-	" AND NOT EXISTS (SELECT FROM benchorch.delayed_configs d WHERE d.config_id = c.id)",
+	.sql = PENDING_COLUMNS("CASE e.basis WHEN 'mean' THEN " TOKENS " ELSE e.seconds * 1000 END") " JOIN benchorch.expected_seconds($1) e ON e.config_id = c.id WHERE c.model_version_id = $1 AND c.status = 'pending'"
+																								 " AND NOT EXISTS (SELECT FROM benchorch.delayed_configs d WHERE d.config_id = c.id)",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
