@@ -37,6 +37,10 @@ my %children = (
 	ignore_sigterm => [ [ 'sh', '-c', q(trap '' TERM; while :; do sleep 0.1; done) ], 'timeout', 'not finished after 1 s' ],
 	close_and_hang => [ [ 'sh', '-c', 'exec >&- 2>&-; sleep 1000' ], 'timeout', 'not finished after 1 s' ],
 	chatty_hang => [ [ 'sh', '-c', 'while :; do echo noise >&2; done' ], 'timeout', 'noise' ],
+	falls_silent => [ [ 'sh', '-c', 'echo hello >&2; sleep 1000' ], 'timeout', 'printed nothing for 0.3 s: hello', '--silence', '0.3' ],
+	keeps_talking => [ [ 'sh', '-c', q(for i in 1 2 3 4; do sleep 0.15; echo $i >&2; done; echo '{{}}') ], 'ok', '', '--silence', '0.5' ],
+	large_log => [ [ 'perl', '-e', q(print STDERR 'x' x 99, "\n" for 1 .. 2000000; print '{{}}') ], 'ok', '' ],
+	odd_bytes => [ [ 'perl', '-e', q(print qq({{"a": NaN, "b": -Infinity, "s": "\xff\xfe"}}\n); print STDERR qq(\0\xff bytes\n)) ], 'ok', '' ],
 	exit_137 => [ [ 'sh', '-c', 'exit 137' ], 'crash', 'killed by signal 9' ],
 	kill_itself => [ [ 'sh', '-c', 'echo last words >&2; kill -9 $$' ], 'crash', 'killed by signal 9 .exit 137.: last words' ],
 	segfault => [ [ 'sh', '-c', 'kill -SEGV $$' ], 'crash', 'signal 11' ],
@@ -45,7 +49,8 @@ my %children = (
 	gpu_oom_on_stdout => [ [ 'sh', '-c', 'echo torch.OutOfMemoryError: no; exit 1' ], 'gpu_oom', 'OutOfMemoryError' ],
 	unknown_placeholder => [ [ 'echo', '{modle}' ], 'bad_config', 'unknown placeholder .modle.' ],
 	missing_value => [ [ 'echo', '{params.tp}' ], 'bad_config', 'has no value' ],
-	secrets => [ [ 'sh', '-c', 'echo token is $MY_API_TOKEN >&2; exit 1' ], 'crash', 'token is [*]{3}' ],
+	secrets => [ [ 'sh', '-c', 'echo token is $MY_API_TOKEN $0 >&2; exit 1', '--api-key=s3cr3t-argument', '--hf-token', 's3cr3t-following' ],
+		'crash', 'token is [*]{3}' ],
 );
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -63,10 +68,12 @@ my %models;
 foreach my $name (sort keys %children)
 {
 	my $command = json_array(@{ $children{$name}[0] });
+	# only what is to run into its deadline has a short one
+	my $deadline = $children{$name}[2] =~ /^not finished|noise/ ? 1 : 60;
 	sql(qq{SELECT benchorch.register_framework('$name', \$json\${"command": $command, "env": {"MARK": "$mark", "MY_API_TOKEN": "s3cr3t-value"}}\$json\$)});
 	sql(qq{SELECT benchorch.create_template('$name', '{"hardware": ["box"], "frameworks": ["$name"], "workloads": ["chatbot"],
 		"batch_sizes": [1], "sequence_lengths": [1024],
-		"limits": {"deadline_s": 1, "crash_retries": 0, "timeout_retries": 0, "bad_output_retries": 0}}')});
+		"limits": {"deadline_s": $deadline, "crash_retries": 0, "timeout_retries": 0, "bad_output_retries": 0}}')});
 	$models{$name} = sql(q{SELECT benchorch.register_model('model')});
 	sql("SELECT benchorch.populate_matrix('$models{$name}', template => '$name')");
 }
@@ -90,13 +97,13 @@ sub left_behind
 
 foreach my $name (sort keys %children)
 {
-	my (undef, $outcome, $pattern) = @{ $children{$name} };
+	my (undef, $outcome, $pattern, @options) = @{ $children{$name} };
 	my ($out, $err);
 
 	# a node_fault puts the config back for other workers, so ask for its end only where it ends
 	my $ends = $outcome ne 'node_fault';
 	my @command = ($worker, '--db', $node->connstr('postgres'), '--hardware', 'box', '--name', $name, '--framework', $name,
-		'--model', $models{$name}, '--work-dir', $work_dir);
+		'--model', $models{$name}, '--work-dir', $work_dir, @options);
 	my $handle = IPC::Run::start([ @command, $ends ? '--until-settled' : () ], '<', \undef, '>', \$out, '2>', \$err,
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 	if (!$ends)
@@ -121,8 +128,38 @@ is(sql(qq{SELECT length(raw) FROM benchorch.benchmark_results WHERE model_versio
 	'a result of 10 MB is kept whole');
 like(sql(qq{SELECT length(log) || ' ' || (environment -> 'details' ->> 'bytes_dropped') FROM benchorch.benchmark_results
 	WHERE model_version_id = '$models{big_json}'}), qr/^8[0-9]{4} 99[0-9]{5}$/, 'and of 10 MB of log head and tail, with what was dropped');
-is(sql(q{SELECT count(*) FROM benchorch.attempts WHERE position('s3cr3t-value'::bytea IN coalesce(log, '')) > 0
-	OR coalesce(message, '') LIKE '%s3cr3t-value%' OR details::text LIKE '%s3cr3t-value%'}), 0, 'no secret is in any log');
+is(sql(q{SELECT count(*) FROM benchorch.attempts WHERE position('s3cr3t'::bytea IN coalesce(log, '')) > 0
+	OR coalesce(message, '') LIKE '%s3cr3t%' OR details::text LIKE '%s3cr3t%' OR argv::text LIKE '%s3cr3t%'}), 0, 'no secret is in any log or argument');
+like(sql(qq{SELECT length(log) || ' ' || (environment -> 'details' ->> 'bytes_dropped') FROM benchorch.benchmark_results
+	WHERE model_version_id = '$models{large_log}'}), qr/^8[0-9]{4} 1999[0-9]{5}$/, 'of 200 MB of log head and tail are kept');
+is(sql(qq{SELECT encode(raw, 'escape') FROM benchorch.benchmark_results WHERE model_version_id = '$models{odd_bytes}'}),
+	qq({"a": NaN, "b": -Infinity, "s": "\\377\\376"}\n), 'bytes that are no text, and numbers that are none, are kept as they came');
+
+# ----------------------------------------------------------- every signal
+
+# Odd sizes die by a signal, even ones end well: no three failures stand in a row.  What has no handler
+# and does not end a process by default is no death; SIGSTOP is a hang.
+my %harmless = map { $_ => 1 } 17, 18, 20 .. 23, 28;
+my %silenced = map { $_ => 1 } 19;
+my $sizes = join ', ', 2 .. 63;
+sql(q{SELECT benchorch.register_framework('mortal', $json${"command": ["sh", "-c",
+	"test $(({batch_size} % 2)) = 0 || kill -$(({batch_size} / 2)) $$; echo '{{}}'"]}$json$)});
+sql(qq{SELECT benchorch.create_template('mortal', '{"hardware": ["box"], "frameworks": ["mortal"], "workloads": ["chatbot"],
+	"batch_sizes": [$sizes], "sequence_lengths": [1024], "limits": {"deadline_s": 2, "crash_retries": 0, "timeout_retries": 0}}')});
+my $mortal = sql(q{SELECT benchorch.register_model('model')});
+sql("SELECT benchorch.populate_matrix('$mortal', template => 'mortal')");
+my ($said, $complained);
+IPC::Run::run([ $worker, '--db', $node->connstr('postgres'), '--hardware', 'box', '--name', 'mortal', '--framework', 'mortal',
+	'--model', $mortal, '--work-dir', $work_dir, '--batch-size', '1', '--until-settled' ], '<', \undef, '>', \$said, '2>', \$complained,
+	IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+my $expected = join "\n", map {
+	my $signal = $_ >> 1;
+	$_ % 2 == 0 || $harmless{$signal} ? "$_ completed" : $silenced{$signal} ? "$_ failed timeout" : "$_ failed crash $signal" } 2 .. 63;
+is(sql(qq{SELECT concat_ws(' ', c.batch_size, c.status, a.outcome, CASE WHEN a.outcome = 'crash' THEN a.signal END)
+	FROM benchorch.benchmark_configs c LEFT JOIN benchorch.attempts a ON a.config_id = c.id
+	WHERE c.model_version_id = '$mortal' ORDER BY c.batch_size}), $expected, 'death by each signal is told as such');
+is(sql(q{SELECT state FROM benchorch.workers WHERE name = 'mortal'}), 'active', 'and the worker goes on');
+
 is(sql('SELECT * FROM benchorch.check_invariants()'), '', 'the invariants hold');
 
 $node->stop;

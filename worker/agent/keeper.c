@@ -118,6 +118,7 @@ keeper_kill_descendants(const pid_t *spared, int spared_count)
 	int			count;
 	int			killed = 0;
 	Relative   *all = list_processes(&count);
+	pid_t		us = getpid();
 	bool		grew = true;
 
 	while (grew)
@@ -125,7 +126,7 @@ keeper_kill_descendants(const pid_t *spared, int spared_count)
 		grew = false;
 		for (int i = 0; i < count; i++)
 		{
-			bool		ours = all[i].parent == getpid();
+			bool		ours = all[i].parent == us;
 
 			if (all[i].ours || is_spared(all[i].pid, spared, spared_count))
 				continue;
@@ -233,15 +234,14 @@ end_tree(const KeeperSpec *spec, pid_t worker)
 {
 	int			pause = LOOK_FIRST;
 
-	for (;;)
+	/* mostly nothing is left, and then nothing needs to be looked for */
+	while (waitpid(-1, NULL, WNOHANG) >= 0 || errno != ECHILD)
 	{
 		if (spec->cgroup != NULL)
 			cgroup_kill(spec->cgroup);
 		keeper_kill_descendants(NULL, 0);
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;
-		if (waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD)
-			break;
 		poll(NULL, 0, pause);
 		pause = pause < LOOK_LAST ? 2 * pause : pause;
 	}
