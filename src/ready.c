@@ -59,21 +59,25 @@ static Statement insert_priority_chunk = {
  * nothing is known, size stands in for time: a millisecond a token.
  */
 #define TOKENS "coalesce(c.batch_size, 1)::float8 * coalesce(c.sequence_length, 1)"
-#define PENDING_COLUMNS(work) \
-	"SELECT c.id, c.model_version_id, c.lane_id, coalesce(c.hardware_config_id, 0), c.framework_id, c.gpus, c.priority," \
-	" pg_catalog.round(" work ")::bigint FROM benchorch.benchmark_configs c"
+#define PENDING_COLUMNS \
+	"SELECT c.id, c.model_version_id, c.lane_id, coalesce(c.hardware_config_id, 0), c.framework_id, c.gpus, c.priority,"
+#define FROM_PENDING " FROM benchorch.benchmark_configs c"
 
 /* A few configs: by the roofline, and by the pace of their lane as the last sweep knew it. */
 static Statement select_pending = {
-	.sql = PENDING_COLUMNS("coalesce(c.expected_s * 1000 * coalesce(l.pace, 1), " TOKENS ")") " LEFT JOIN benchorch.lanes l ON l.id = c.lane_id WHERE c.id = ANY ($1) AND c.status = 'pending'",
+	.sql = PENDING_COLUMNS
+	" pg_catalog.round(coalesce(c.expected_s * 1000 * coalesce(l.pace, 1), " TOKENS "))::bigint" FROM_PENDING
+	" LEFT JOIN benchorch.lanes l ON l.id = c.lane_id WHERE c.id = ANY ($1) AND c.status = 'pending'",
 	.nargs = 1,
 	.types = {INT8ARRAYOID}
 };
 
 /* A whole model: by all that is known. */
 static Statement select_model_pending = {
-	.sql = PENDING_COLUMNS("CASE e.basis WHEN 'mean' THEN " TOKENS " ELSE e.seconds * 1000 END") " JOIN benchorch.expected_seconds($1) e ON e.config_id = c.id WHERE c.model_version_id = $1 AND c.status = 'pending'"
-																								 " AND NOT EXISTS (SELECT FROM benchorch.delayed_configs d WHERE d.config_id = c.id)",
+	.sql = PENDING_COLUMNS
+	" pg_catalog.round(CASE e.basis WHEN 'mean' THEN " TOKENS " ELSE e.seconds * 1000 END)::bigint" FROM_PENDING
+	" JOIN benchorch.expected_seconds($1) e ON e.config_id = c.id WHERE c.model_version_id = $1 AND c.status = 'pending'"
+	" AND NOT EXISTS (SELECT FROM benchorch.delayed_configs d WHERE d.config_id = c.id)",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
