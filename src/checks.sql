@@ -63,8 +63,8 @@ END
 $$;
 COMMENT ON FUNCTION benchorch.checks_of(uuid) IS 'The checks that are switched off for a model version, and those that users have added, as members of a subject; internal';
 
-CREATE FUNCTION benchorch.subject(model_version_id uuid, hardware_config_id int, workload text, batch_size int,
-	sequence_length int, gpus int, params jsonb) RETURNS jsonb
+/* Of a subject what all results of a model version on one hardware share. */
+CREATE FUNCTION benchorch.subject_place(model_version_id uuid, hardware_config_id int) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER	/* as above */
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -73,14 +73,37 @@ BEGIN
 	RETURN (SELECT jsonb_strip_nulls(jsonb_build_object('model', m.name, 'source', m.source, 'architecture', m.architecture,
 		'machine', CASE WHEN h.id IS NOT NULL THEN jsonb_build_object('name', h.name, 'kind', h.kind,
 			'bandwidth_gbps', h.bandwidth_gbps, 'bf16_tflops', h.bf16_tflops, 'fp8_tflops', h.fp8_tflops,
-			'nvfp4_tflops', h.nvfp4_tflops, 'last_level_cache_bytes', h.details -> 'last_level_cache_bytes') END,
-		'gpus', gpus, 'batch_size', batch_size, 'input_tokens', sequence_length - o.tokens, 'output_tokens', o.tokens,
-		'dataset', w.dataset, 'params', params)) || benchorch.checks_of($1)
+			'nvfp4_tflops', h.nvfp4_tflops, 'last_level_cache_bytes', h.details -> 'last_level_cache_bytes') END))
+		|| benchorch.checks_of($1)
 	FROM (SELECT) AS one
 	LEFT JOIN benchorch.model_versions AS m ON m.id = $1
-	LEFT JOIN benchorch.hardware_configs AS h ON h.id = $2
-	LEFT JOIN benchorch.workloads AS w ON w.name = $3
-	LEFT JOIN LATERAL (SELECT round(w.output_share * sequence_length)::int AS tokens) AS o ON true);
+	LEFT JOIN benchorch.hardware_configs AS h ON h.id = $2);
+END
+$$;
+COMMENT ON FUNCTION benchorch.subject_place(uuid, int) IS 'Of a subject (benchorch.subject) the model, the machine and the checks';
+
+/* And what is of one config alone; without settings of its own, so that it becomes part of the statement that calls it. */
+CREATE FUNCTION benchorch.subject_sizes(dataset text, output_share float8, batch_size int, sequence_length int, gpus int,
+	params jsonb) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+	SELECT pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('gpus', gpus, 'batch_size', batch_size,
+		'input_tokens', sequence_length OPERATOR(pg_catalog.-) pg_catalog.round(output_share OPERATOR(pg_catalog.*) sequence_length)::pg_catalog.int4,
+		'output_tokens', pg_catalog.round(output_share OPERATOR(pg_catalog.*) sequence_length)::pg_catalog.int4,
+		'dataset', dataset, 'params', params))
+$$;
+COMMENT ON FUNCTION benchorch.subject_sizes(text, float8, int, int, int, jsonb) IS 'Of a subject (benchorch.subject) the lengths in tokens, the batch size, the GPUs and the params';
+
+CREATE FUNCTION benchorch.subject(model_version_id uuid, hardware_config_id int, workload text, batch_size int,
+	sequence_length int, gpus int, params jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER	/* as above */
+SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+	RETURN benchorch.subject_place($1, $2) || (
+		SELECT benchorch.subject_sizes(w.dataset, w.output_share, $4, $5, $6, $7)
+		FROM (SELECT) AS one LEFT JOIN benchorch.workloads AS w ON w.name = $3);
 END
 $$;
 COMMENT ON FUNCTION benchorch.subject(uuid, int, text, int, int, int, jsonb) IS

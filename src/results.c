@@ -73,10 +73,20 @@ look_up_items(HandIn *items, int n)
 	}
 }
 
+/* As benchorch.subject() has it; what a model and hardware share is made once for all of them. */
 static Statement select_subjects = {
-	.sql = "SELECT p.i, benchorch.subject(c.model_version_id, c.hardware_config_id, c.workload_type, c.batch_size,"
-	" c.sequence_length, c.gpus, c.params)"
-	" FROM pg_catalog.unnest($1) WITH ORDINALITY AS p (config_id, i) JOIN benchorch.benchmark_configs c ON c.id = p.config_id",
+	.sql = "WITH config AS MATERIALIZED ("
+	"  SELECT p.i, c.model_version_id, c.hardware_config_id, c.workload_type, c.batch_size, c.sequence_length, c.gpus, c.params"
+	"  FROM pg_catalog.unnest($1) WITH ORDINALITY AS p (config_id, i)"
+	"  JOIN benchorch.benchmark_configs c ON c.id = p.config_id"
+	" ), place AS MATERIALIZED ("
+	"  SELECT model_version_id, hardware_config_id, benchorch.subject_place(model_version_id, hardware_config_id) AS facts"
+	"  FROM (SELECT DISTINCT model_version_id, hardware_config_id FROM config) AS places"
+	" )"
+	" SELECT c.i, place.facts || benchorch.subject_sizes(w.dataset, w.output_share, c.batch_size, c.sequence_length, c.gpus, c.params)"
+	" FROM config c JOIN place ON place.model_version_id = c.model_version_id"
+	"  AND place.hardware_config_id IS NOT DISTINCT FROM c.hardware_config_id"
+	" LEFT JOIN benchorch.workloads w ON w.name = c.workload_type",
 	.nargs = 1,
 	.types = {INT8ARRAYOID}
 };
