@@ -4,8 +4,8 @@
  * One INSERT ... SELECT makes them all, so that a million cells are one
  * statement; the insert trigger (ready.c) feeds chunks and counters.  The
  * memory check runs once for each hardware, engine and size, not for each
- * cell.  The rows come out lane after lane inside each size, so that configs
- * that are claimed together do not share a page.
+ * cell.  The rows come out lane after lane, so that configs that are claimed
+ * together stand together.
  *
  * An advisory lock on the model keeps two populations of it apart: what one
  * counts as existing is committed.
@@ -14,11 +14,13 @@
 
 #include <math.h>
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/resowner.h"
 
 PG_FUNCTION_INFO_V1(benchorch_populate_matrix);
 PG_FUNCTION_INFO_V1(benchorch_predict);
@@ -96,10 +98,12 @@ static const char insert_lanes[] =
 	" FROM cell" LANE
 
 /* A lane's configs stand side by side, in the order in which they are claimed: rows.c lives by it. */
-#define IN_LANE_ORDER " ORDER BY l.id, cell.priority ON CONFLICT DO NOTHING"
+#define IN_LANE_ORDER " ORDER BY l.id, cell.priority"
+#define UNLESS_KNOWN " ON CONFLICT DO NOTHING"
 
-static const char insert_configs[] = CELLS INSERT_CONFIGS IN_LANE_ORDER;
-static const char insert_unarchived_configs[] = CELLS INSERT_CONFIGS " WHERE NOT " ARCHIVED IN_LANE_ORDER;
+static const char insert_first_configs[] = CELLS INSERT_CONFIGS IN_LANE_ORDER;
+static const char insert_configs[] = CELLS INSERT_CONFIGS IN_LANE_ORDER UNLESS_KNOWN;
+static const char insert_unarchived_configs[] = CELLS INSERT_CONFIGS " WHERE NOT " ARCHIVED IN_LANE_ORDER UNLESS_KNOWN;
 
 static const char count_cells[] =
 	CELLS
@@ -190,6 +194,12 @@ static Statement lock_model = {
 
 static Statement any_archived = {
 	.sql = "SELECT 1 FROM benchorch.archived_configs WHERE model_version_id = $1 LIMIT 1",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
+
+static Statement any_config = {
+	.sql = "SELECT 1 FROM benchorch.benchmark_configs WHERE model_version_id = $1 LIMIT 1",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
@@ -425,6 +435,49 @@ tell_prediction(FunctionCallInfo fcinfo, Datum *values, const char *nulls)
 
 /* ---------------------------------------------------------------- population */
 
+/*
+ * Inserts the cells that are not there yet; returns how many.  A model's first
+ * cells meet none, and the check for it is a quarter of the work: it is left
+ * out, in a subtransaction, because somebody may be inserting one by hand.
+ */
+static int64
+insert_cells(Datum *values, const char *nulls)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	int64 volatile created = -1;
+
+	if (benchorch_run(&any_archived, values, NULL) > 0)
+		return run_cells(insert_unarchived_configs, values, nulls);
+	if (benchorch_run(&any_config, values, NULL) > 0)
+		return run_cells(insert_configs, values, nulls);
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		created = run_cells(insert_first_configs, values, nulls);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return created >= 0 ? created : (int64) run_cells(insert_configs, values, nulls);
+}
+
 Datum
 benchorch_populate_matrix(PG_FUNCTION_ARGS)
 {
@@ -486,10 +539,9 @@ benchorch_populate_matrix(PG_FUNCTION_ARGS)
 	else
 	{
 		int64		skipped_before = counted(&count_skipped, values);
-		bool		archived = benchorch_run(&any_archived, values, NULL) > 0;
 
 		run_cells(insert_lanes, values, nulls);
-		created = run_cells(archived ? insert_unarchived_configs : insert_configs, values, nulls);
+		created = insert_cells(values, nulls);
 		existing = expected - created;
 		skipped = counted(&count_skipped, values) - skipped_before;
 		if (skipped > 0)
