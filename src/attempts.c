@@ -226,9 +226,10 @@ prune(int64 witness_id, bool whole_lane)
 	Datum		values[2] = {Int64GetDatum(witness_id), BoolGetDatum(whole_lane)};
 	uint64		n = benchorch_run(&dominated_configs, values, NULL);
 	int64	   *ids = palloc(sizeof(int64) * Max(n, 1));
-	char	   *reason = psprintf(whole_lane
-								? "the engine of its lane ran out of GPU memory before it was ready, in config " INT64_FORMAT
-								: "needs at least the GPU memory of config " INT64_FORMAT ", which ran out of it",
+	char	   *reason = psprintf(whole_lane ? "the engine of its lane ran out of GPU memory before it was ready,"
+										 " in config " INT64_FORMAT
+									   : "needs at least the GPU memory of config " INT64_FORMAT
+										 ", which ran out of it",
 							witness_id);
 
 	for (uint64 i = 0; i < n; i++)

@@ -4,7 +4,8 @@
  *
  *   claim -> lane, urgent -> take, recovery    operators -> update    hand_in -> results -> outcomes    direct
  *     -> attempts -> status, matrix -> ready, progress, rows -> plans, words
- *   results -> checks -> physics (checks.h) -> subjects, roofline (roofline.h)    results -> normalize -> adapters (adapters.h)    hand_in -> output -> mlperf -> json (json.h)
+ *   results -> checks -> physics (checks.h) -> subjects, roofline (roofline.h)
+ *   results -> normalize -> adapters (adapters.h)    hand_in -> output -> mlperf -> json (json.h)
  *   ranking -> objectives -> cells (ranking.h) -> statistics (statistics.h)
  *
  * Every function here that takes or changes rows runs inside SPI: the SQL

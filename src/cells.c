@@ -95,7 +95,11 @@ Words
 benchorch_make_words(const char *name)
 {
 	HASHCTL		info = {
-		.keysize = offsetof(Word, number), .entrysize = sizeof(Word), .hash = hash_word, .match = compare_words, .hcxt = CurrentMemoryContext
+		.keysize = offsetof(Word, number),
+		.entrysize = sizeof(Word),
+		.hash = hash_word,
+		.match = compare_words,
+		.hcxt = CurrentMemoryContext
 	};
 	Words		words = {.allocated = 256};
 

@@ -227,7 +227,8 @@ model_key(const char *name)
 		key[--len] = '\0';
 	slash = strrchr(key, '/');
 	for (const char *p = slash ? slash + 1 : key; *p; p++)
-		if ((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (unsigned char) *p >= 0x80)
+		if ((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			(unsigned char) *p >= 0x80)
 			key[n++] = pg_tolower((unsigned char) *p);
 	key[n] = '\0';
 	return key;
@@ -317,15 +318,16 @@ check_not_applied(Case *c)
 	compared = compare_model(c);
 	compared |= compare_word(c, FACT_precision, "precision");
 	compared |= compare_word(c, FACT_kv_cache_dtype, "kv_cache_dtype");
-	compared |= compare_number(c, reported[FACT_tensor_parallel], benchorch_member_number(s->params, "tensor_parallel"), 0,
-							   "tensor_parallel");
+	compared |= compare_number(c, reported[FACT_tensor_parallel],
+							   benchorch_member_number(s->params, "tensor_parallel"), 0, "tensor_parallel");
 	compared |= compare_number(c, reported[FACT_pipeline_parallel],
 							   benchorch_member_number(s->params, "pipeline_parallel"), 0, "pipeline_parallel");
 	compared |= compare_number(c, reported[FACT_data_parallel], benchorch_member_number(s->params, "data_parallel"), 0,
 							   "data_parallel");
 	compared |= compare_number(c, isnan(reported[FACT_gpus]) ? degrees : reported[FACT_gpus], s->gpus, 0, "gpus");
 	compared |= compare_number(c, reported[FACT_input_tokens_mean], s->input_tokens, LENGTH_TOLERANCE, "input_tokens");
-	compared |= compare_number(c, reported[FACT_output_tokens_mean], s->output_tokens, LENGTH_TOLERANCE, "output_tokens");
+	compared |= compare_number(c, reported[FACT_output_tokens_mean], s->output_tokens, LENGTH_TOLERANCE,
+							   "output_tokens");
 	if (!compared)
 		benchorch_lacking(c, "the tool reports nothing that was asked for");
 }

@@ -26,7 +26,8 @@ compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, Command
 {
 #if PG_VERSION_NUM >= 160000
 	TU_UpdateIndexes which;
-	TM_Result	result = table_tuple_update(rel, tid, slot, cid, snapshot, InvalidSnapshot, true, failure, mode, &which);
+	TM_Result	result = table_tuple_update(rel, tid, slot, cid, snapshot, InvalidSnapshot, true, failure, mode,
+										  &which);
 
 	*new_entries = which != TU_None;
 	return result;

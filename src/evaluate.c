@@ -91,7 +91,8 @@ benchorch_evaluate(PG_FUNCTION_ARGS)
 	benchorch_normalize(adapter, parsed, metrics);
 	if (metrics->none_completed)
 		problem = "not one request of the benchmark completed";
-	benchorch_check(metrics, PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2), PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3));
+	benchorch_check(metrics, PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2),
+					PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3));
 
 	for (int i = 0; i < METRICS; i++)
 		nulls[i] = !benchorch_metric_datum(metrics, i, &values[i]);

@@ -34,7 +34,7 @@ extern bool benchorch_scan_json(Scanner *s);
 extern void benchorch_skip_space(Scanner *s);
 /* What is wrong, and where: byte and line from 1. */
 extern char *benchorch_describe_fault(const Scanner *s);
-/* The copy that the scanner has made, as jsonb; NULL where the database's encoding cannot have it, and *why says why. */
+/* The copy that the scanner has made, as jsonb; NULL where the database's encoding cannot have it: *why says why. */
 extern Jsonb *benchorch_copy_to_jsonb(StringInfo copy, char **why);
 
 static inline bool

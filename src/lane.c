@@ -279,8 +279,8 @@ fair_share(const Claim *claim, const Slot *slot, int32 hardware)
 	if (configs >= claim->wanted * shares * PLENTY_ROUNDS)
 	{
 		if (!claim->has_model)
-			plenty = (Plenty){
-				TimestampTzPlusMilliseconds(claim->claimed_at, PLENTY_MS), claim->worker_id, claim->wanted, claim->threshold};
+			plenty = (Plenty){TimestampTzPlusMilliseconds(claim->claimed_at, PLENTY_MS), claim->worker_id,
+							  claim->wanted, claim->threshold};
 		return share;
 	}
 	share.configs = Max(1, Min(claim->wanted, (configs + shares - 1) / shares));

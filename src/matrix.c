@@ -430,7 +430,8 @@ tell_prediction(FunctionCallInfo fcinfo, Datum *values, const char *nulls)
 	if (total.priced > 0)
 		ereport(NOTICE,
 				(errmsg("Predicted cost: %.2f%s", total.cost,
-						total.unpriced > 0 ? psprintf(", without %d machines that have no price", total.unpriced) : "")));
+						total.unpriced > 0 ? psprintf(", without %d machines that have no price", total.unpriced)
+										   : "")));
 }
 
 /* ---------------------------------------------------------------- population */

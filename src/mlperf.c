@@ -85,7 +85,8 @@ put_value(StringInfo json, const char *from, const char *to)
 {
 	Scanner		number = {.start = from, .end = to, .at = from};
 
-	if (from < to && (*from == '-' || (*from >= '0' && *from <= '9')) && benchorch_scan_json(&number) && number.at == to)
+	if (from < to && (*from == '-' || (*from >= '0' && *from <= '9')) && benchorch_scan_json(&number) &&
+		number.at == to)
 		appendBinaryStringInfo(json, from, to - from);
 	else
 		put_string(json, from, to);

@@ -207,7 +207,8 @@ read_fact(Metrics *metrics, Fact fact, Jsonb *found, double scale, MemoryContext
 	if (value->type == jbvString && value->val.string.len > 0 && value->val.string.len <= 500)
 		metrics->texts[fact] = MemoryContextStrdup(context, pnstrdup(value->val.string.val, value->val.string.len));
 	else if (value->type == jbvNumeric)
-		metrics->texts[fact] = MemoryContextStrdup(context, DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric))));
+		metrics->texts[fact] = MemoryContextStrdup(
+			context, DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric))));
 	else if (value->type == jbvBool && fact_types[fact] == FACT_WORD)
 		metrics->texts[fact] = MemoryContextStrdup(context, value->val.boolean ? "true" : "false");
 	return metrics->texts[fact] != NULL;
@@ -382,13 +383,15 @@ benchorch_normalize(const Adapter *adapter, Jsonb *raw, Metrics *metrics)
 		{
 			double	   *half = &metrics->half[row->target];
 
-			v[row->target] = usable(row->target, row->scale * number(benchorch_find(raw, row->path, adapter->no_vars), half));
+			v[row->target] = usable(row->target,
+									row->scale * number(benchorch_find(raw, row->path, adapter->no_vars), half));
 			*half *= row->scale;
 			used[i] = !isnan(v[row->target]);
 			metrics->found |= used[i];
 		}
 		else
-			used[i] = read_fact(metrics, fact, benchorch_find(raw, row->path, adapter->no_vars), row->scale, result_context);
+			used[i] = read_fact(metrics, fact, benchorch_find(raw, row->path, adapter->no_vars), row->scale,
+								result_context);
 	}
 	if (adapter)
 		metrics->found |= read_requests(adapter, raw, metrics);

@@ -214,7 +214,9 @@ share_of_best(const Objective *objective, double value, double best)
 double *
 benchorch_best(const Ranks *ranks, ObjectiveName objective, int workload, int tags)
 {
-	return &ranks->best[((int64) objective * (ranks->cells->workloads.n + 1) + workload + 1) * (ranks->tags.n + 1) + tags];
+	int64		row = (int64) objective * (ranks->cells->workloads.n + 1) + workload + 1;
+
+	return &ranks->best[row * (ranks->tags.n + 1) + tags];
 }
 
 static Measure

@@ -195,8 +195,8 @@ set_fraction(Case *c, Metric fraction, Metric p50, Metric mean, double bound)
 static double
 speculation(const Case *c)
 {
-	static const char *const params[] = {"speculative", "speculative_model", "speculative_config", "speculative_algorithm",
-										 "spec_decoding", "num_speculative_tokens"};
+	static const char *const params[] = {"speculative", "speculative_model", "speculative_config",
+										 "speculative_algorithm", "spec_decoding", "num_speculative_tokens"};
 	double		acceptance = c->metrics->numbers[FACT_acceptance_length];
 	const char *word = c->metrics->texts[FACT_speculative];
 
@@ -208,8 +208,8 @@ speculation(const Case *c)
 		if (word == NULL && benchorch_member_object(c->subject->params, params[i]))
 			word = "an object";
 	}
-	if (word == NULL || pg_strcasecmp(word, "none") == 0 || pg_strcasecmp(word, "false") == 0 || strcmp(word, "0") == 0 ||
-		pg_strcasecmp(word, "off") == 0)
+	if (word == NULL || pg_strcasecmp(word, "none") == 0 || pg_strcasecmp(word, "false") == 0 ||
+		strcmp(word, "0") == 0 || pg_strcasecmp(word, "off") == 0)
 		return 1;
 	return get_float8_nan();
 }
@@ -291,7 +291,9 @@ check_static(Case *c, const RooflineModel *model, RooflineRun *run, double param
 
 	ttft = benchorch_roofline(model, run).ttft_s;
 	tpot = benchorch_roofline(model, &decode).tpot_s / faster;
-	e2e = ttft + (run->output_tokens > 1 ? (run->output_tokens - 1) * benchorch_roofline(model, run).tpot_s / faster : 0);
+	e2e = ttft;
+	if (run->output_tokens > 1)
+		e2e += (run->output_tokens - 1) * benchorch_roofline(model, run).tpot_s / faster;
 	if (isnan(faster))
 		benchorch_lacking(c, "TPOT: speculative decoding without a reported acceptance length");
 
@@ -300,7 +302,8 @@ check_static(Case *c, const RooflineModel *model, RooflineRun *run, double param
 							 1000 * (benchorch_has_tag(m, "tpot=incl_first") ? e2e / run->output_tokens : tpot));
 	compared |= compare_time(c, METRIC_e2e_p50_ms, METRIC_e2e_mean_ms, 1000 * e2e);
 	compared |= compare_rate(c, METRIC_output_tokens_per_s,
-							 benchorch_has_tag(m, "output=decode_only") ? batch / tpot : batch * run->output_tokens / e2e);
+							 benchorch_has_tag(m, "output=decode_only") ? batch / tpot
+																		: batch * run->output_tokens / e2e);
 	compared |= compare_rate(c, METRIC_total_tokens_per_s, batch * (run->input_tokens + run->output_tokens) / e2e);
 	if (!isnan(m->values[METRIC_gpu_memory_peak_bytes]))
 	{
@@ -407,12 +410,14 @@ benchorch_check_physics(Case *c)
 		degrees *= reported[FACT_data_parallel];
 	run.gpus = fmax(s->gpus, isnan(reported[FACT_gpus]) ? degrees : reported[FACT_gpus]);
 	/* whole tokens, and rather too few: the bound of a mean is below the mean of the bounds */
-	run.input_tokens = floor(isnan(reported[FACT_input_tokens_mean]) ? s->input_tokens : reported[FACT_input_tokens_mean]);
+	run.input_tokens =
+		floor(isnan(reported[FACT_input_tokens_mean]) ? s->input_tokens : reported[FACT_input_tokens_mean]);
 	run.output_tokens =
 		floor(isnan(reported[FACT_output_tokens_mean]) ? s->output_tokens : reported[FACT_output_tokens_mean]);
 	if (isnan(run.gpus) || !(run.input_tokens >= 1) || !(run.output_tokens >= 1))
 	{
-		benchorch_lacking(c, "%s", isnan(run.gpus) ? "the number of GPUs is unknown" : "input and output lengths are unknown");
+		benchorch_lacking(c, "%s",
+						  isnan(run.gpus) ? "the number of GPUs is unknown" : "input and output lengths are unknown");
 		return;
 	}
 	if (!choose_precision(c, &model, &run))
@@ -423,7 +428,8 @@ benchorch_check_physics(Case *c)
 	if (parameters * model.weight_bytes / run.gpus < 2 * cache)
 	{
 		run.bandwidth = 0;
-		benchorch_lacking(c, "bandwidth: %.0f MiB of weights on a GPU are less than twice its last-level cache of %.0f MiB",
+		benchorch_lacking(c,
+						  "bandwidth: %.0f MiB of weights on a GPU are less than twice its last-level cache of %.0f MiB",
 						  parameters * model.weight_bytes / run.gpus / 1048576, cache / 1048576);
 	}
 	if (benchorch_has_tag(c->metrics, "static_batch"))

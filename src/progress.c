@@ -106,7 +106,7 @@ benchorch_count_moves(pg_uuid_t *models, int n, ConfigStatus from, ConfigStatus 
 
 /* --------------------------------------------------------- the end of a model */
 
-/* Of these models those of which none of the first hints is pending: mostly there is one, and no need to look further. */
+/* Of these models those of which none of the first hints is pending: mostly there is one, no need to look further. */
 #define FIRST_PENDING(chunks) \
 	"(SELECT 1 FROM (SELECT k.ids[k.next] AS id FROM benchorch." chunks " k WHERE k.model_version_id = m.id" \
 	"  ORDER BY k.model_version_id, k.priority, k.id LIMIT 8) AS head" \

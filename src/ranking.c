@@ -246,7 +246,11 @@ put_interval(Datum *values, bool *nulls, int *column, Summary summary)
 static Datum
 flags_of(const Cell *cell)
 {
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(cell->flagged ? psprintf("{\"noise\": {\"noise_rel\": %.15g}}", Min(cell->noise_rel, DBL_MAX)) : "{}"));
+	const char *flags = "{}";
+
+	if (cell->flagged)
+		flags = psprintf("{\"noise\": {\"noise_rel\": %.15g}}", Min(cell->noise_rel, DBL_MAX));
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(flags));
 }
 
 static void

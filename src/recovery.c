@@ -373,7 +373,7 @@ benchorch_sweep_leases(int max_claims, bool *holds)
 	return sweep(max_claims, -1, holds);
 }
 
-/* Budgets are looked after now and then, too (budget.sql); where there is none that costs one look at an empty table. */
+/* Budgets are looked after now and then, too (budget.sql); where there is none that is one look at an empty table. */
 static Statement check_budgets = {
 	.sql = "SELECT benchorch.check_budgets()"
 	" WHERE EXISTS (SELECT FROM benchorch.budgets WHERE next_check <= pg_catalog.clock_timestamp())",

@@ -200,7 +200,7 @@ refuse_above_read_committed(void)
 				 errmsg("could not serialize access due to concurrent update")));
 }
 
-/* Locks the newest version of the row that was found and makes it the old one; false where there is none, or it is held. */
+/* Locks the newest version of the row that was found and makes it the old one; false if there is none or it is held. */
 static bool
 lock_newest(ConfigTable *table, bool waits, bool *held)
 {

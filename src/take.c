@@ -78,7 +78,7 @@ become_running(ConfigRow *row, void *context)
 		.params = datumCopy(row->values[at->params], false, -1),
 	};
 	taken->work = row->nulls[at->expected_s] ? (int64) taken->batch_size * taken->sequence_length
-											  : (int64) rint(DatumGetFloat4(row->values[at->expected_s]) * 1000.0);
+											 : (int64) rint(DatumGetFloat4(row->values[at->expected_s]) * 1000.0);
 #undef INT32_OR_0
 
 	row->values[at->status] = hint->running;

@@ -69,7 +69,8 @@ benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, i
 			if (outcome == OUTCOME_NONE)
 				benchorch_put_back(&config, true, message, 0, NULL);
 			else
-				benchorch_end_attempt(config_id, config.claim_id, outcome, false, message, (Datum) 0, (Datum) 0, &status);
+				benchorch_end_attempt(config_id, config.claim_id, outcome, false, message, (Datum) 0, (Datum) 0,
+									  &status);
 			break;
 		default:
 			benchorch_settle(&config, to, message, 0);

@@ -76,8 +76,7 @@ buffer_append(Buffer *buffer, const void *bytes, size_t len)
 {
 	reserve(buffer, len);
 	if (len > 0)
-		if (len > 0)
-			memcpy(buffer->data + buffer->len, bytes, len);
+		memcpy(buffer->data + buffer->len, bytes, len);
 	buffer->len += len;
 	buffer->data[buffer->len] = '\0';
 }

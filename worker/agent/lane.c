@@ -246,8 +246,8 @@ step_to_ready(Lane *lane)
 				become_ready(lane);
 			else if (kind == LANE_HELLO)
 			{
-				buffer_printf(&lane->message, "the runner speaks version %s of the stream protocol, this worker version 1",
-							  line.data);
+				buffer_printf(&lane->message,
+							  "the runner speaks version %s of the stream protocol, this worker version 1", line.data);
 				fail(lane, "node_fault");
 			}
 	}

@@ -75,15 +75,17 @@ run_start(Run *run, const Config *config, Lane *lane, const RunSettings *setting
 {
 	run->config = config;
 	run->settings = settings;
-	run->lane = config->protocol == PROTOCOL_ONESHOT ? NULL : lane;
+	if (config->protocol == PROTOCOL_ONESHOT)
+		lane = NULL;
+	run->lane = lane;
 	run->started_at = wall_clock();
 	nvml_drain_xids(NULL);		/* what came before is not the run's */
 	/* configs follow each other fast: one look ends the one and begins the other */
-	if (run->lane != NULL && events_now() - lane->last.at < LOOK_FRESH)
+	if (lane != NULL && events_now() - lane->last.at < LOOK_FRESH)
 		run->before = lane->last;
 	else
 		environment_look(settings->machine, config->gpus, &run->before);
-	if (run->lane != NULL)
+	if (lane != NULL)
 	{
 		lane_forget_log(lane);
 		for (int i = 0; i < run->before.gpu_count; i++)
@@ -276,9 +278,8 @@ judge_server(Run *run, Result *result)
 
 /* What the runner has answered, or how it ended without. */
 static const char *
-judge_answer(Run *run, Result *result)
+judge_answer(Run *run, Lane *lane, Result *result)
 {
-	Lane	   *lane = run->lane;
 	bool		served_before = lane->answered++ > 0;
 	const char *outcome;
 	RunEnd		end;
@@ -361,14 +362,16 @@ render_logs(const Run *run, Buffer *log, size_t *own_len)
 void
 run_finish(Run *run, Result *result)
 {
-	Task	   *task = run->config->protocol == PROTOCOL_STREAM ? &run->lane->main : &run->task;
+	Protocol	protocol = run->config->protocol;
+	Lane	   *lane = run->lane;
+	Task	   *task = protocol == PROTOCOL_STREAM ? &lane->main : &run->task;
 	const char *outcome = run->outcome;
 	uint64_t	bytes_dropped;
 	size_t		own_len;
 
 	environment_look(run->settings->machine, run->config->gpus, &run->after);
-	if (run->lane != NULL)
-		run->lane->last = run->after;
+	if (protocol != PROTOCOL_ONESHOT)
+		lane->last = run->after;
 	if (run->task.started)
 		process_finish(&run->task.process);
 	result->config_id = xstrdup(run->config->config_id);
@@ -376,14 +379,14 @@ run_finish(Run *run, Result *result)
 	bytes_dropped = render_logs(run, &result->log, &own_len);
 	if (outcome != NULL)
 		buffer_puts(&result->message, buffer_text(&run->message));
-	else if (run->config->protocol == PROTOCOL_STREAM)
-		outcome = judge_answer(run, result);
+	else if (protocol == PROTOCOL_STREAM)
+		outcome = judge_answer(run, lane, result);
 	else if (run->server_died)
 		outcome = judge_server(run, result);
 	else
 		outcome = judge_command(run, result);
 	/* of what went well the server's chatter is not kept */
-	if (run->config->protocol == PROTOCOL_SERVED && strcmp(outcome, "ok") == 0)
+	if (protocol == PROTOCOL_SERVED && strcmp(outcome, "ok") == 0)
 		result->log.len = own_len;
 	result->outcome = xstrdup(outcome);
 	nvml_drain_xids(&result->log);
@@ -391,7 +394,7 @@ run_finish(Run *run, Result *result)
 	result->seconds = wall_clock() - run->started_at;
 	log_mask(&result->log);
 	log_mask(&result->message);
-	write_details(run, run->server_died ? &run->lane->main : task, false, bytes_dropped, result);
+	write_details(run, run->server_died ? &lane->main : task, false, bytes_dropped, result);
 
 	task_free(&run->task);
 	command_remove_directory(run->directory, run->settings);

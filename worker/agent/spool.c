@@ -238,8 +238,8 @@ parse(const Buffer *file, Result *result)
 	uint32_t	crc;
 	const char *from;
 
-	if (sscanf(file->data, "benchorch-result 1 %20s %20s %20s %d %zu %zu %zu %8" SCNx32 "%n", config_id, claim_id, outcome,
-			   &has_output, &output_len, &log_len, &details_len, &crc, &header_len) != 8 ||
+	if (sscanf(file->data, "benchorch-result 1 %20s %20s %20s %d %zu %zu %zu %8" SCNx32 "%n", config_id, claim_id,
+			   outcome, &has_output, &output_len, &log_len, &details_len, &crc, &header_len) != 8 ||
 		file->data[header_len++] != '\n' || output_len > file->len || log_len > file->len || details_len > file->len ||
 		header_len + output_len + log_len + details_len != file->len)
 		return false;

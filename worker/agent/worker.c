@@ -313,7 +313,8 @@ heartbeat(bool may_wait)
 	}
 	if (beside || may_wait)
 		next_heartbeat = events_now() + heartbeat_interval;
-	events_set_timer(&heartbeat_timer, fmax(next_heartbeat, events_now() + heartbeat_interval / 4), heartbeat_due, NULL);
+	events_set_timer(&heartbeat_timer, fmax(next_heartbeat, events_now() + heartbeat_interval / 4), heartbeat_due,
+					 NULL);
 	buffer_free(&tail);
 }
 
@@ -395,7 +396,8 @@ hand_in(const Result *result)
 	if (status != DATABASE_OK)
 	{
 		holds_unknown = true;
-		log_message(LOG_ERROR, "hand_in_failed", "config %s: its result could not be handed in, it stays in the spool: %s",
+		log_message(LOG_ERROR, "hand_in_failed",
+					"config %s: its result could not be handed in, it stays in the spool: %s",
 					result->config_id, database_message());
 		return;
 	}

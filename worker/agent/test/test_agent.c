@@ -185,7 +185,10 @@ test_outcomes(void)
 		{"exit code 137 by the kernel for memory", {.wait_status = EXITED(137), .host_oom_seen = true}, "host_oom", ""},
 		{"segmentation fault", {.wait_status = SIGNALLED(SIGSEGV)}, "crash", "signal 11"},
 		{"exit code and last line", {.wait_status = EXITED(3), .log = "one\ntwo\n\n"}, "crash", "exit code 3: two"},
-		{"silence", {.stop = PROCESS_SILENCE, .silence = 2.5, .log = "last\n"}, "timeout", "printed nothing for 2.5 s: last"},
+		{"silence",
+		 {.stop = PROCESS_SILENCE, .silence = 2.5, .log = "last\n"},
+		 "timeout",
+		 "printed nothing for 2.5 s: last"},
 		{"not even SIGKILL", {.stuck = true}, "node_fault", "SIGKILL"},
 	};
 
@@ -269,7 +272,12 @@ test_capture(void)
 static Result
 some_result(const char *config_id)
 {
-	Result		result = {.config_id = xstrdup(config_id), .claim_id = xstrdup("9007199254740991"), .outcome = xstrdup("ok"), .has_output = true};
+	Result		result = {
+		.config_id = xstrdup(config_id),
+		.claim_id = xstrdup("9007199254740991"),
+		.outcome = xstrdup("ok"),
+		.has_output = true,
+	};
 
 	buffer_append(&result.output, "{\"a\":\0 1}\n", 10);
 	buffer_puts(&result.log, "a line\n");
@@ -284,13 +292,25 @@ only_file(const char *directory, const char *suffix)
 	return xprintf("%s/here/7-9007199254740991.result%s", directory, suffix);
 }
 
+/* Writes a text into a file so many bytes before its end. */
+static bool
+overwrite(const char *path, const char *mode, long before_end, const char *text)
+{
+	FILE	   *file = fopen(path, mode);
+	bool		done;
+
+	if (file == NULL)
+		return false;
+	done = fseek(file, -before_end, SEEK_END) == 0 && fputs(text, file) != EOF;
+	return fclose(file) == 0 && done;
+}
+
 static void
 test_spool(void)
 {
 	char		base[] = "/tmp/benchorch-test-spool-XXXXXX";
 	Result		written = some_result("7"), read = {0};
 	char	   *path, *damaged;
-	FILE	   *file;
 	int			lock;
 
 	if (mkdtemp(base) == NULL)
@@ -306,7 +326,8 @@ test_spool(void)
 	spool_close();
 	check(spool_open(base, "here"), "and again");
 	lock = open(path, O_RDONLY);
-	check(lock >= 0 && flock(lock, LOCK_EX) == 0 && !spool_next(&read), "what another process has in hand is left alone");
+	check(lock >= 0 && flock(lock, LOCK_EX) == 0 && !spool_next(&read),
+		  "what another process has in hand is left alone");
 	close(lock);
 	check(spool_next(&read) && strcmp(read.config_id, "7") == 0 && strcmp(read.claim_id, written.claim_id) == 0 &&
 			  strcmp(read.outcome, "ok") == 0 && read.has_output && read.output.len == 10 &&
@@ -321,12 +342,10 @@ test_spool(void)
 	spool_close();
 
 	check(spool_open(base, "here"), "the spool is opened again");
-	file = fopen(path, "r+");
-	check(file != NULL && fseek(file, -12, SEEK_END) == 0 && fputc('!', file) != EOF && fclose(file) == 0, "one byte of it changes");
+	check(overwrite(path, "r+", 12, "!"), "one byte of it changes");
 	check(!spool_next(&read), "what is damaged is not read");
 	check(access(path, F_OK) < 0 && access(damaged, F_OK) == 0, "but set aside");
-	file = fopen(path, "w");
-	check(file != NULL && fputs("benchorch-result 1 7 8 ok 1 99999999999999 0 0 00000000\n{}", file) != EOF && fclose(file) == 0 &&
+	check(overwrite(path, "w", 0, "benchorch-result 1 7 8 ok 1 99999999999999 0 0 00000000\n{}") &&
 			  !spool_next(&read) && access(path, F_OK) < 0,
 		  "nor is one that is shorter than it says");
 	unlink(damaged);
@@ -387,8 +406,8 @@ test_secrets(void)
 	check_text(text.data, "\"key ***.\"", "also as JSON writes them");
 	buffer_free(&text);
 
-	log_add_secret_arguments((char *[]){"bench", "--hf-token", "hf_123456", "--api-key=sk_123456", "--tokenizer", "org/model",
-										"--max-tokens", "1000000", "--token", NULL});
+	log_add_secret_arguments((char *[]){"bench", "--hf-token", "hf_123456", "--api-key=sk_123456", "--tokenizer",
+										"org/model", "--max-tokens", "1000000", "--token", NULL});
 	buffer_puts(&text, "hf_123456 sk_123456 org/model 1000000");
 	log_mask(&text);
 	check_text(text.data, "*** *** org/model 1000000", "and those of options that are named so");
