@@ -262,5 +262,19 @@ UPDATE benchorch.benchmark_configs SET priority = 9 WHERE model_version_id = :m2
 COMMIT;
 SELECT * FROM benchorch.check_invariants();
 SELECT priority FROM benchorch.claim_batch(10, model_version_id => :m2);
+
+-- a trigger of one's own fires on claims and completions, too
+INSERT INTO benchorch.benchmark_configs (model_version_id, hardware_config_id, framework_id, workload_type, batch_size, sequence_length)
+SELECT :m2, 1, 1, 'chatbot', b, 1024 FROM generate_series(1, 3) AS b;
+CREATE TABLE public.seen (was text, became text);
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen VALUES (OLD.status, NEW.status); RETURN NULL; END $$;
+CREATE TRIGGER see AFTER UPDATE OF status ON benchorch.benchmark_configs FOR EACH ROW EXECUTE FUNCTION see();
+SELECT array_agg(config_id) AS ids, array_agg(claim_id) AS claims FROM benchorch.claim_batch(10, model_version_id => :m2) \gset
+SELECT count(*) FILTER (WHERE sqlstate IS NULL) AS completed FROM benchorch.update_many(:'ids', :'claims', 'completed');
+SELECT was, became, count(*) FROM public.seen GROUP BY 1, 2 ORDER BY 1 DESC;
+SELECT status, claim_id = (:'claims'::bigint[])[1] AS its_claim, attempt, completed_at IS NOT NULL AS dated FROM benchorch.benchmark_configs WHERE id = (:'ids'::bigint[])[1];
+SELECT * FROM benchorch.check_invariants();
+DROP TABLE public.seen;
+DROP FUNCTION see CASCADE;
 DROP EXTENSION benchorch CASCADE;
 CREATE EXTENSION benchorch;
