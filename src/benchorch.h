@@ -172,6 +172,9 @@ typedef struct ConfigRow
  */
 typedef bool (*ConfigChange)(ConfigRow *row, void *context);
 
+/* Before any row of ours is locked: TRUNCATE holds the table when it comes for the chunks. */
+extern void benchorch_lock_configs_table(void);
+
 typedef struct ConfigTable ConfigTable;
 
 /* Opens the table for changes of these configs, the ids ascending. */

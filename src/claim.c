@@ -95,6 +95,7 @@ benchorch_claim_batch(PG_FUNCTION_ARGS)
 	claim->rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	SPI_connect();
+	benchorch_lock_configs_table();
 	if (claim->has_model)
 		benchorch_require_model(&claim->model_version_id);
 	if (claim->has_worker)

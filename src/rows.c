@@ -24,6 +24,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "compat.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -78,15 +79,26 @@ has_user_triggers(const TriggerDesc *triggers)
 	return false;
 }
 
+static Oid
+configs_oid(void)
+{
+	return get_relname_relid("benchmark_configs", get_namespace_oid("benchorch", false));
+}
+
+void
+benchorch_lock_configs_table(void)
+{
+	LockRelationOid(configs_oid(), RowExclusiveLock);
+}
+
 ConfigTable *
 benchorch_open_configs(const int64 *ids, int n)
 {
 	ConfigTable *table = palloc0(sizeof(ConfigTable));
-	Oid			oid = get_relname_relid("benchmark_configs", get_namespace_oid("benchorch", false));
 
 	table->ids = ids;
 	table->n = n;
-	table->rel = table_open(oid, RowExclusiveLock);
+	table->rel = table_open(configs_oid(), RowExclusiveLock);
 	list_free(RelationGetIndexList(table->rel));	/* finds rd_pkindex */
 	table->index = index_open(table->rel->rd_pkindex, RowExclusiveLock);
 	table->user_triggers = has_user_triggers(table->rel->trigdesc);
