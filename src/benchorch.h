@@ -2,7 +2,7 @@
  * What crosses the files of the extension, grouped by the file that defines
  * it.  A file calls only what lies below it:
  *
- *   claim -> lane, urgent -> take, recovery    operators -> update    hand_in -> results -> outcomes    direct
+ *   claim -> lane, urgent -> take, recovery    operators    update    hand_in -> results -> outcomes    direct
  *     -> attempts -> status, matrix -> ready, progress, rows -> plans, words
  *   results -> checks -> physics (checks.h) -> subjects, roofline (roofline.h)
  *   results -> normalize -> adapters (adapters.h)    hand_in -> output -> mlperf -> json (json.h)
@@ -255,16 +255,6 @@ extern bool benchorch_end_attempt(int64 config_id, int64 claim_id, Outcome outco
  */
 extern bool benchorch_ended_attempt(int64 config_id, int64 claim_id, ConfigStatus *status);
 
-/* --------------------------------------------------------------- in update.c */
-
-/*
- * A status update by its rules.  claim_id 0: unfenced.  Returns the status
- * that the config has now; *sqlstate is 0, or what was wrong (BO001, BO002,
- * 42704), and then nothing was changed.
- */
-extern ConfigStatus benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, int64 claim_id,
-											Outcome		outcome, int *sqlstate);
-
 /* ----------------------------------------------------------------- in take.c */
 
 #define BENCHORCH_MAX_BATCH 500
@@ -494,6 +484,9 @@ extern double benchorch_member_number(Jsonb *object, const char *key);
 extern Jsonb *benchorch_member_object(Jsonb *object, const char *key);
 
 /* --------------------------------------------------------------- in checks.c */
+
+/* A result, or a cell of several, whose runs differ by more is flagged. */
+#define BENCHORCH_NOISE_TOLERANCE 0.10
 
 /*
  * Fills flags, unchecked and the fractions of the roofline.  subject and

@@ -19,18 +19,18 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-/* A cell whose repeats differ by more is flagged. */
-#define TOLERATED_NOISE 0.1
-
 #define METRIC_COLUMN(number, name, expression) ", " expression
+/* clang-format off */
 #define RESULTS_FROM(results, configs, one_by_one) \
 	"SELECT c.id, c.hardware_config_id, c.framework_id, c.workload_type, c.batch_size, c.sequence_length," \
-	" c.params - 'repeat', c.gpus, r.method, r.created_at" CELL_METRICS(METRIC_COLUMN) " FROM benchorch." results " r CROSS JOIN LATERAL (SELECT * FROM benchorch." configs " x" \
-																					   "  WHERE x.model_version_id = $1 AND x.id = r.config_id AND x.claim_id = r.claim_id" one_by_one ") c" \
-																					   " WHERE r.model_version_id = $1 AND c.status = 'completed' AND r.accepted AND r.flags = '{}'"
+	" c.params - 'repeat', c.gpus, r.method, r.created_at" CELL_METRICS(METRIC_COLUMN) \
+	" FROM benchorch." results " r CROSS JOIN LATERAL (SELECT * FROM benchorch." configs " x" \
+	"  WHERE x.model_version_id = $1 AND x.id = r.config_id AND x.claim_id = r.claim_id" one_by_one ") c" \
+	" WHERE r.model_version_id = $1 AND c.status = 'completed' AND r.accepted AND r.flags = '{}'"
 #define RESULTS(one_by_one) \
 	RESULTS_FROM("benchmark_results", "benchmark_configs", one_by_one) \
 	" UNION ALL " RESULTS_FROM("archived_results", "archived_configs", one_by_one)
+/* clang-format on */
 
 /* Planned for the very model: most are hash joins of whole tables. */
 static const char many_results[] = RESULTS("");
@@ -299,7 +299,7 @@ benchorch_read_cells(const pg_uuid_t *model_version_id)
 		Cell	   *cell = &cells->cells[i];
 
 		cell->noise_rel = cell_noise(cells, cell);
-		cell->flagged = cell->noise_rel > TOLERATED_NOISE;
+		cell->flagged = cell->noise_rel > BENCHORCH_NOISE_TOLERANCE;
 	}
 	return cells;
 }

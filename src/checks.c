@@ -28,7 +28,6 @@
 /* A rate may differ from its sums by this much, this share of requests may fail, and so on. */
 #define IDENTITY_TOLERANCE 0.02
 #define ERRORS_TOLERANCE 0.05
-#define NOISE_TOLERANCE 0.10
 #define THROTTLED_TOLERANCE 0.01
 #define LENGTH_TOLERANCE 0.05
 
@@ -153,7 +152,7 @@ check_noise(Case *c)
 
 	if (isnan(noise))
 		benchorch_lacking(c, "the tool tells no spread of its own (of 3 repeats and more the ranking tells it)");
-	else if (noise > NOISE_TOLERANCE)
+	else if (noise > BENCHORCH_NOISE_TOLERANCE)
 		benchorch_wrong(c, "\"noise_rel\": %s", float8out_internal(noise));
 }
 

@@ -20,9 +20,9 @@ PG_FUNCTION_INFO_V1(benchorch_start);
  * that the config has now; *sqlstate is 0, or what was wrong (BO001, BO002,
  * 42704), and then nothing was changed.
  */
-ConfigStatus
-benchorch_change_status(int64 config_id, ConfigStatus to, const char *message, int64 claim_id, Outcome outcome,
-						int *sqlstate)
+static ConfigStatus
+change_status(int64 config_id, ConfigStatus to, const char *message, int64 claim_id, Outcome outcome,
+			  int *sqlstate)
 {
 	Config		config;
 	ConfigStatus status = to;
@@ -121,7 +121,7 @@ benchorch_update_status(PG_FUNCTION_ARGS)
 		benchorch_stale_claim(config_id, claim_id);
 
 	SPI_connect();
-	now = benchorch_change_status(config_id, status, message, claim_id, outcome, &sqlstate);
+	now = change_status(config_id, status, message, claim_id, outcome, &sqlstate);
 	SPI_finish();
 
 	if (sqlstate == ERRCODE_UNDEFINED_OBJECT)
@@ -240,7 +240,7 @@ benchorch_update_many(PG_FUNCTION_ARGS)
 			int			k = order[i];
 
 			if (fenced(claim_ids[k], &sqlstates[k]))
-				now[k] = benchorch_change_status(config_ids[k], status, NULL, claim_ids[k], outcome, &sqlstates[k]);
+				now[k] = change_status(config_ids[k], status, NULL, claim_ids[k], outcome, &sqlstates[k]);
 		}
 	}
 	SPI_finish();

@@ -273,7 +273,8 @@ event($it, 'presence_lost');
 sql(q{SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'});
 $before->finish;
 event($it, 'presence');
-pass('presence that an earlier session holds is waited for');
+is(sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'}), '1',
+	'presence that an earlier session holds is waited for');
 kill TERM => $it->{pid};
 is(end_of($it), 143, 'and keeps the worker from nothing');
 

@@ -6,7 +6,7 @@
 
 #include "buffer.h"
 
-/* Exit codes; deploy/ and the documentation rely on them. */
+/* Exit codes; docs/worker.md tells them. */
 #define EXIT_DONE 0
 #define EXIT_BAD_USAGE 64
 #define EXIT_BAD_CONFIG 65
