@@ -10,15 +10,20 @@
 
 #define PATIENCE 20.0			/* seconds */
 
+#define COUNTS(checkpoints) \
+	"SELECT pg_current_wal_insert_lsn() - '0/0', (SELECT " checkpoints ")," \
+	" (SELECT sum(n_tup_upd) FROM pg_stat_user_tables)," \
+	" (SELECT sum(n_tup_hot_upd) FROM pg_stat_user_tables)," \
+	" (SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'i', 't'))"
+
 Counts
 read_counts(PGconn *connection)
 {
+	/* 17 counts checkpoints in a view of their own */
 	PGresult   *result = query(connection,
-							 "SELECT pg_current_wal_insert_lsn() - '0/0',"
-							 " (SELECT checkpoints_timed + checkpoints_req FROM pg_stat_bgwriter),"
-							 " (SELECT sum(n_tup_upd) FROM pg_stat_user_tables),"
-							 " (SELECT sum(n_tup_hot_upd) FROM pg_stat_user_tables),"
-							 " (SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'i', 't'))",
+							 PQserverVersion(connection) >= 170000
+								 ? COUNTS("num_timed + num_requested FROM pg_stat_checkpointer")
+								 : COUNTS("checkpoints_timed + checkpoints_req FROM pg_stat_bgwriter"),
 							 0, NULL);
 	Counts		counts = {
 		.wal = strtod(PQgetvalue(result, 0, 0), NULL),
