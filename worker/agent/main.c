@@ -8,10 +8,13 @@
 #include "calls.h"
 #include "events.h"
 #include "log.h"
+#include "process.h"
+#include "registration.h"
 #include "template.h"
 #include "worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,7 +175,7 @@ be_worker(const WorkerSetup *setup)
 		return code;
 	if (setup->options->register_only)
 	{
-		printf("%s %s\n", worker_id(), setup->hardware);
+		printf("%s %s\n", registration_id(), setup->hardware);
 		return 0;
 	}
 	if (events_stop_signal() == 0)
@@ -241,11 +244,25 @@ serve(const Options *options)
 	return code;
 }
 
+/* A descriptor of ours must never be taken for standard input, output or error, where those are closed. */
+static bool
+open_standard(void)
+{
+	int			fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 int
 main(int argc, char **argv)
 {
-	Options		options;
-	int			code = options_parse(&options, argc, argv);
+	Options		options = {0};
+	int			code = open_standard() ? options_parse(&options, argc, argv) : EXIT_TEMPORARY;
 
 	if (code < 0)
 	{

@@ -24,15 +24,18 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HEADER_FORMAT "benchorch-result 1 %s %s %s %d %zu %zu %zu %08" PRIx32 "\n"
 #define SUFFIX ".result"
+#define UNFINISHED ".new"
+#define UNFINISHED_SECONDS 60	/* since it was last written to */
 
 static char *base;				/* the directory of all databases */
 static char *directory;			/* of this one; NULL: there is no spool */
+static int	directory_fd = -1;
 static DIR *listing;			/* of spool_next */
-static int	held = -1;			/* the file of the result in hand, locked */
 
 /* ------------------------------------------------------------- directories */
 
@@ -53,14 +56,6 @@ make_directory(const char *path)
 }
 
 static void
-let_go(void)
-{
-	if (held >= 0)
-		close(held);
-	held = -1;
-}
-
-static void
 tell(const char *what, const char *path)
 {
 	log_message(LOG_ERROR, "spool_failed", "could not %s %s: %s; results are not safe if this worker dies", what, path,
@@ -72,7 +67,8 @@ spool_open(const char *new_base, const char *identity)
 {
 	base = xstrdup(new_base);
 	directory = xprintf("%s/%s", base, identity);
-	if (make_directory(base) && make_directory(directory))
+	if (make_directory(base) && make_directory(directory) &&
+		(directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0)
 		return true;
 	tell("use", directory);
 	free(directory);
@@ -83,10 +79,12 @@ spool_open(const char *new_base, const char *identity)
 void
 spool_close(void)
 {
-	let_go();
 	if (listing != NULL)
 		closedir(listing);
 	listing = NULL;
+	if (directory_fd >= 0)
+		close(directory_fd);
+	directory_fd = -1;
 	if (directory != NULL)
 		rmdir(directory);
 	if (base != NULL)
@@ -155,25 +153,28 @@ write_all(int fd, const Buffer *buffer)
 }
 
 void
-spool_write(const Result *result)
+spool_write(Result *result)
 {
 	Buffer		header = {0};
 	char	   *unfinished, *path;
+	int			fd;
 
 	if (directory == NULL)
 		return;
-	let_go();
-	unfinished = path_of(result, ".new");
+	unfinished = path_of(result, UNFINISHED);
 	path = path_of(result, SUFFIX);
 	buffer_printf(&header, HEADER_FORMAT, result->config_id, result->claim_id, result->outcome, result->has_output,
 				  result->output.len, result->log.len, result->details.len, result_checksum(result));
-	held = open(unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (held < 0 || flock(held, LOCK_EX) < 0 || !write_all(held, &header) || !write_all(held, &result->output) ||
-		!write_all(held, &result->log) || !write_all(held, &result->details) || rename(unfinished, path) < 0)
+	fd = open(unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd >= 0 && flock(fd, LOCK_EX) == 0 && write_all(fd, &header) && write_all(fd, &result->output) &&
+		write_all(fd, &result->log) && write_all(fd, &result->details) && rename(unfinished, path) == 0)
+		result->spooled = fd;
+	else
 	{
 		tell("write", unfinished);
 		unlink(unfinished);
-		let_go();
+		if (fd >= 0)
+			close(fd);
 	}
 	buffer_free(&header);
 	free(unfinished);
@@ -181,51 +182,54 @@ spool_write(const Result *result)
 }
 
 void
-spool_flush(void)
+spool_flush(const Result *result)
 {
-	int			fd;
-
-	if (held < 0)
-		return;
-	fd = open(directory, O_RDONLY | O_CLOEXEC);
-	if (fsync(held) < 0 || fd < 0 || fsync(fd) < 0)
+	if (result->spooled > 0 && (fsync(result->spooled) < 0 || fsync(directory_fd) < 0))
 		tell("flush", directory);
-	if (fd >= 0)
-		close(fd);
 }
 
 void
-spool_remove(const Result *result)
+spool_let_go(Result *result)
+{
+	if (result->spooled > 0)
+		close(result->spooled);
+	result->spooled = 0;
+}
+
+void
+spool_remove(Result *result)
 {
 	char	   *path;
 
-	if (held < 0)
+	if (result->spooled <= 0)
 		return;
 	path = path_of(result, SUFFIX);
 	unlink(path);
-	let_go();
 	free(path);
+	spool_let_go(result);
 }
 
 /* ----------------------------------------------------------------- reading */
 
-/* Takes a file that nobody has in hand, and reads all of it. */
-static bool
+/* Takes a file that nobody has locked, and reads all of it; its descriptor, or -1. */
+static int
 take_file(const char *path, Buffer *out)
 {
 	char		bytes[65536];
 	ssize_t		n = -1;
 	struct stat info;
+	int			fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
 	buffer_puts(out, "");
-	held = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	/* once it is locked it may be gone: handed in by another */
-	if (held >= 0 && flock(held, LOCK_EX | LOCK_NB) == 0 && fstat(held, &info) == 0 && info.st_nlink > 0)
-		while ((n = read(held, bytes, sizeof(bytes))) > 0)
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &info) == 0 && info.st_nlink > 0)
+		while ((n = read(fd, bytes, sizeof(bytes))) > 0)
 			buffer_append(out, bytes, n);
-	if (n != 0)
-		let_go();
-	return n == 0;
+	if (n == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
 }
 
 /* Takes a file apart; false where it is damaged. */
@@ -254,6 +258,20 @@ parse(const Buffer *file, Result *result)
 	return result_checksum(result) == crc;
 }
 
+/* What a process has left that died while it wrote: nobody locks it, and nobody can be about to. */
+static void
+remove_unfinished(const char *path)
+{
+	struct stat info;
+	int			fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &info) == 0 &&
+		info.st_mtime < time(NULL) - UNFINISHED_SECONDS)
+		unlink(path);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void
 set_aside(const char *path)
 {
@@ -272,36 +290,52 @@ ends_with(const char *name, const char *end)
 	return len > end_len && strcmp(name + len - end_len, end) == 0;
 }
 
+/* Reads one file of the spool; false where it is none of a process that has ended, or damaged. */
+static bool
+read_file(const char *path, Result *result)
+{
+	Buffer		file = {0};
+
+	bool		good = false;
+	int			fd = take_file(path, &file);
+
+	if (fd >= 0)
+	{
+		result->spooled = fd;
+		good = parse(&file, result);
+		if (!good)
+		{
+			set_aside(path);
+			spool_let_go(result);
+			result_free(result);
+		}
+	}
+	buffer_free(&file);
+	return good;
+}
+
 bool
 spool_next(Result *result)
 {
 	struct dirent *entry;
+	bool		found = false;
 
-	let_go();
 	if (directory != NULL && listing == NULL)
 		listing = opendir(directory);
-	while (listing != NULL && (entry = readdir(listing)) != NULL)
+	while (listing != NULL && !found && (entry = readdir(listing)) != NULL)
 	{
-		char	   *path;
-		Buffer		file = {0};
-		bool		good, found;
+		char	   *path = xprintf("%s/%s", directory, entry->d_name);
 
-		if (!ends_with(entry->d_name, SUFFIX))
-			continue;
-		path = xprintf("%s/%s", directory, entry->d_name);
-		found = take_file(path, &file);
-		good = found && parse(&file, result);
-		if (found && !good)
-			set_aside(path);
-		buffer_free(&file);
+		if (ends_with(entry->d_name, UNFINISHED))
+			remove_unfinished(path);
+		else if (ends_with(entry->d_name, SUFFIX))
+			found = read_file(path, result);
 		free(path);
-		if (good)
-			return true;
-		result_free(result);
-		let_go();
 	}
-	if (listing != NULL)
+	if (listing != NULL && !found)
+	{
 		closedir(listing);
-	listing = NULL;
-	return false;
+		listing = NULL;
+	}
+	return found;
 }

@@ -16,12 +16,14 @@ extern bool spool_open(const char *directory, const char *identity);
 extern void spool_close(void);
 
 /*
- * One result is in hand at a time: the last that was written or read.  Written,
- * it survives this process, and the machine's end once it is flushed.
+ * Once it is written a result survives this process, and the machine's end
+ * once it is flushed.  What is let go another process may take; what is
+ * removed is gone.
  */
-extern void spool_write(const Result *result);
-extern void spool_flush(void);
-extern void spool_remove(const Result *result);
+extern void spool_write(Result *result);
+extern void spool_flush(const Result *result);
+extern void spool_let_go(Result *result);
+extern void spool_remove(Result *result);
 
 /*
  * Reads what processes that have ended have left, one result each call; false

@@ -4,23 +4,10 @@
 #ifndef AGENT_WORKER_H
 #define AGENT_WORKER_H
 
-#include "options.h"
-#include "runner.h"
-
-/* Everything that outlives a batch; set up by main.c. */
-typedef struct WorkerSetup
-{
-	const Options *options;
-	const Machine *machine;
-	const char *name;
-	const char *hardware;
-	const char *frameworks;		/* list with the separators of template.h */
-	RunSettings run_settings;
-} WorkerSetup;
+#include "setup.h"
 
 /* Tells the database who we are; 0, or the exit code. */
 extern int worker_register(const WorkerSetup *setup);
-extern const char *worker_id(void);
 
 /* Works until nothing is left, or until a stop signal; the exit code. */
 extern int worker_work(void);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int	tests;
@@ -305,11 +306,26 @@ overwrite(const char *path, const char *mode, long before_end, const char *text)
 	return fclose(file) == 0 && done;
 }
 
+/* What a process has left that died while it wrote is removed, once nobody can still be writing. */
+static void
+test_unfinished(const char *path)
+{
+	static const struct timespec long_ago[2] = {{1000000000, 0}, {1000000000, 0}};
+	char	   *unfinished = xprintf("%.*s.new", (int) (strrchr(path, '.') - path), path);
+	Result		read = {0};
+
+	check(overwrite(unfinished, "w", 0, "half") && !spool_next(&read) && access(unfinished, F_OK) == 0,
+		  "what may still be written is left alone");
+	check(utimensat(AT_FDCWD, unfinished, long_ago, 0) == 0 && !spool_next(&read) && access(unfinished, F_OK) < 0,
+		  "what nobody will finish is removed");
+	free(unfinished);
+}
+
 static void
 test_spool(void)
 {
 	char		base[] = "/tmp/benchorch-test-spool-XXXXXX";
-	Result		written = some_result("7"), read = {0};
+	Result		written = some_result("7"), second = some_result("8"), read = {0};
 	char	   *path, *damaged;
 	int			lock;
 
@@ -322,7 +338,11 @@ test_spool(void)
 	damaged = only_file(base, ".damaged");
 	check(spool_open(base, "here"), "a spool is opened");
 	spool_write(&written);
-	spool_flush();
+	spool_write(&second);
+	spool_flush(&written);
+	spool_remove(&second);
+	check(!spool_next(&read), "what this process has in hand it does not read");
+	spool_let_go(&written);
 	spool_close();
 	check(spool_open(base, "here"), "and again");
 	lock = open(path, O_RDONLY);
@@ -334,6 +354,7 @@ test_spool(void)
 			  memcmp(read.output.data, written.output.data, 10) == 0 && strcmp(read.log.data, "a line\n") == 0 &&
 			  strcmp(read.details.data, "{}") == 0,
 		  "what was written is read, NULs included");
+	spool_let_go(&read);
 	result_free(&read);
 	check(!spool_next(&read), "and nothing else");
 	spool_close();
@@ -349,11 +370,13 @@ test_spool(void)
 			  !spool_next(&read) && access(path, F_OK) < 0,
 		  "nor is one that is shorter than it says");
 	unlink(damaged);
+	test_unfinished(path);
 	spool_write(&written);
 	spool_remove(&written);
 	spool_close();
 	check(access(base, F_OK) < 0, "an empty spool leaves nothing");
 	result_free(&written);
+	result_free(&second);
 	free(path);
 	free(damaged);
 }

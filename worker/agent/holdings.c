@@ -1,0 +1,212 @@
+/*
+ * What the worker holds: the batch that it runs, and the one that it has claimed ahead.
+ *
+ * The next batch is claimed while the last config of this one runs: near its
+ * end, as far as the run before tells, so that others get what this worker
+ * could not begin for long.  What it has claimed too early goes back: others
+ * may be waiting for it.
+ *
+ * What the worker holds without knowing, because an answer was lost on its
+ * way, is handed back as soon as nothing runs; otherwise heartbeats would hold
+ * it for ever.
+ */
+#include "holdings.h"
+
+#include "events.h"
+#include "faults.h"
+#include "log.h"
+#include "registration.h"
+
+#include <string.h>
+
+#define AHEAD_AT 0.9			/* of the time that the run before took */
+#define AHEAD_KEPT 1.0			/* seconds that it may wait, and */
+#define AHEAD_KEPT_SHARE 0.25	/* of the time that the run before took */
+
+static const WorkerSetup *setup;
+static Batch batch;				/* what is run, from position on */
+static int	position;
+static Batch ahead;				/* claimed ahead */
+static bool in_doubt;			/* claims that we do not know may be ours */
+
+static bool looked_ahead;		/* since this run has begun */
+static double ahead_since;
+static double run_began;
+static double last_seconds;		/* that the last run took; 0: there was none */
+
+void
+holdings_begin(const WorkerSetup *new_setup)
+{
+	setup = new_setup;
+	in_doubt = false;
+}
+
+void
+holdings_end(void)
+{
+	batch_free(&batch);
+	batch_free(&ahead);
+}
+
+void
+holdings_doubt(void)
+{
+	in_doubt = true;
+}
+
+/* --------------------------------------------------------------- releasing */
+
+void
+holdings_release_waiting(void)
+{
+	if (call_release_waiting(registration_id()) != DATABASE_OK)
+	{
+		in_doubt = true;
+		log_message(LOG_ERROR, "release_failed", "could not hand back what waits; its lease will run out: %s",
+					database_message());
+	}
+	position = batch.count;
+	batch_free(&ahead);
+}
+
+void
+holdings_release_all(void)
+{
+	in_doubt = call_release(registration_id(), "preempted") != DATABASE_OK;
+	if (in_doubt)
+		log_message(LOG_ERROR, "release_failed",
+					"could not hand back what this worker holds; its lease will run out: %s", database_message());
+}
+
+static Config *
+find(Batch *in, const char *config_id, const char *claim_id)
+{
+	for (int i = 0; i < in->count; i++)
+		if (strcmp(in->configs[i].config_id, config_id) == 0 && strcmp(in->configs[i].claim_id, claim_id) == 0)
+			return &in->configs[i];
+	return NULL;
+}
+
+Config *
+holdings_drop(const char *config_id, const char *claim_id)
+{
+	Config	   *config = find(&batch, config_id, claim_id);
+
+	if (config == NULL)
+		config = find(&ahead, config_id, claim_id);
+	if (config == NULL || config->dropped)
+		return NULL;
+	config->dropped = true;
+	return config;
+}
+
+/* ---------------------------------------------------------------- claiming */
+
+static DatabaseStatus
+claim(Batch *into)
+{
+	const Options *options = setup->options;
+
+	return call_claim(options->batch_size, options->priority_threshold, registration_id(), options->model, into);
+}
+
+DatabaseStatus
+holdings_claim(void)
+{
+	if (in_doubt)
+		holdings_release_all();
+	for (;;)
+	{
+		DatabaseStatus status;
+
+		FAULT_POINT("before_claim");
+		status = claim(&batch);
+		FAULT_POINT("after_claim");
+		if (!database_interrupted())
+			return status;
+		/* a claim may have been made whose answer was lost: start afresh */
+		in_doubt = true;
+		batch_free(&batch);
+		if (status != DATABASE_OK || events_stop_signal() != 0)
+			return status;
+		holdings_release_all();
+	}
+}
+
+Config *
+holdings_next(void)
+{
+	if (position == batch.count)
+	{
+		batch_free(&batch);
+		position = 0;
+		batch = ahead;
+		ahead = (Batch){0};
+	}
+	return position < batch.count ? &batch.configs[position++] : NULL;
+}
+
+bool
+holdings_wait(void)
+{
+	return position < batch.count || ahead.count > 0;
+}
+
+/* ---------------------------------------------------------- claiming ahead */
+
+void
+holdings_run_begins(void)
+{
+	looked_ahead = false;
+	run_began = events_now();
+}
+
+void
+holdings_run_ended(void)
+{
+	last_seconds = events_now() - run_began;
+}
+
+static double
+claim_due(void)
+{
+	if (position < batch.count || looked_ahead || in_doubt || events_stop_signal() != 0 || last_seconds == 0)
+		return EVENTS_NEVER;
+	return run_began + AHEAD_AT * last_seconds;
+}
+
+double
+holdings_due(void)
+{
+	return ahead.count > 0 ? ahead_since + AHEAD_KEPT + AHEAD_KEPT_SHARE * last_seconds : claim_due();
+}
+
+static void
+claim_ahead(void)
+{
+	Buffer		why = {0};
+	bool		well = hardware_is_well(setup->machine, false, &why);
+
+	looked_ahead = true;
+	buffer_free(&why);
+	if (!well)
+		return;
+	if (claim(&ahead) != DATABASE_OK)
+		batch_free(&ahead);
+	else if (database_interrupted())
+		in_doubt = true;
+	if (ahead.count == 0)
+		batch_free(&ahead);
+	ahead_since = events_now();
+}
+
+void
+holdings_step(void)
+{
+	if (events_now() < holdings_due())
+		return;
+	if (ahead.count > 0)
+		holdings_release_waiting();
+	else
+		claim_ahead();
+}

@@ -1,0 +1,16 @@
+/*
+ * One config's turn on the machine: its lane's process, its start, its run.
+ */
+#ifndef AGENT_TURN_H
+#define AGENT_TURN_H
+
+#include "calls.h"
+#include "command.h"
+
+/* From a claimed config to its result in the spool, unless the claim has gone or the worker stops. */
+extern void turn_take(Config *config, const RunSettings *settings);
+
+/* Ends the lane's process. */
+extern void turn_close_lane(void);
+
+#endif							/* AGENT_TURN_H */
