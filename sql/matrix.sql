@@ -137,6 +137,54 @@ SELECT * FROM benchorch.check_invariants();
 SELECT benchorch.create_template('nothing', '{"workloads": ["qa"], "exclude": [{"workload": "qa"}]}') IS NOT NULL AS made;
 SELECT expected_total, created FROM benchorch.populate_matrix(:model, template => 'nothing');
 
+-- both roads into the table make the same of a template: straight in, and by a statement where a trigger of the user's is to fire
+SELECT benchorch.register_model('Llama-3.1-70B', '00000000-0000-0000-0000-000000000021') IS NOT NULL AS registered;
+SELECT benchorch.register_model('Llama-3.1-70B', '00000000-0000-0000-0000-000000000022') IS NOT NULL AS registered;
+SELECT created, skipped FROM benchorch.populate_matrix('00000000-0000-0000-0000-000000000021', template => 'dims');
+CREATE TABLE seen (status text);
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen VALUES (NEW.status); RETURN NULL; END $$;
+CREATE TRIGGER see AFTER INSERT ON benchorch.benchmark_configs FOR EACH ROW EXECUTE FUNCTION see();
+SELECT created, skipped FROM benchorch.populate_matrix('00000000-0000-0000-0000-000000000022', template => 'dims');
+SELECT count(*) AS seen FROM seen;
+DROP TRIGGER see ON benchorch.benchmark_configs;
+DROP FUNCTION see();
+DROP TABLE seen;
+CREATE FUNCTION pg_temp.made(model uuid) RETURNS SETOF jsonb LANGUAGE sql AS $$
+	SELECT to_jsonb(c) - '{id,model_version_id,lane_id,completed_at}'::text[] || jsonb_build_object('engine', l.engine,
+		'settled', c.completed_at IS NOT NULL, 'chunk', (SELECT k.works[array_position(k.ids, c.id)]
+			FROM benchorch.lane_chunks AS k WHERE k.lane_id = c.lane_id AND c.id = ANY (k.ids)),
+		'urgent', (SELECT k.priority FROM benchorch.priority_chunks AS k WHERE c.id = ANY (k.ids)))
+	FROM benchorch.benchmark_configs AS c JOIN benchorch.lanes AS l ON l.id = c.lane_id WHERE c.model_version_id = model $$;
+SELECT count(*) AS configs, count(*) FILTER (WHERE m ->> 'status' = 'skipped') AS skipped, min((m ->> 'chunk')::int) > 0 AS in_chunks
+FROM pg_temp.made('00000000-0000-0000-0000-000000000021') AS m;
+SELECT pg_temp.made('00000000-0000-0000-0000-000000000021') EXCEPT ALL SELECT pg_temp.made('00000000-0000-0000-0000-000000000022');
+SELECT pg_temp.made('00000000-0000-0000-0000-000000000022') EXCEPT ALL SELECT pg_temp.made('00000000-0000-0000-0000-000000000021');
+
+-- and so is what else a user has put on the table: columns with defaults, constraints, indexes
+ALTER TABLE benchorch.benchmark_configs ADD COLUMN team text NOT NULL DEFAULT 'ours';
+CREATE INDEX configs_by_team ON benchorch.benchmark_configs (team, id);
+SELECT benchorch.register_model('teams', '00000000-0000-0000-0000-000000000023') IS NOT NULL AS registered;
+SELECT created FROM benchorch.populate_matrix('00000000-0000-0000-0000-000000000023', template => 'dims');
+SET enable_seqscan = off;
+SELECT team, count(*) FROM benchorch.benchmark_configs WHERE team = 'ours' AND model_version_id = '00000000-0000-0000-0000-000000000023'
+GROUP BY 1;
+RESET enable_seqscan;
+ALTER TABLE benchorch.benchmark_configs ALTER COLUMN team SET DEFAULT pg_catalog.gen_random_uuid()::text;
+SELECT benchorch.register_model('each its own', '00000000-0000-0000-0000-000000000024') IS NOT NULL AS registered;
+SELECT created FROM benchorch.populate_matrix('00000000-0000-0000-0000-000000000024', template => 'dims');
+SELECT count(*) = count(DISTINCT team) AS each_its_own FROM benchorch.benchmark_configs
+WHERE model_version_id = '00000000-0000-0000-0000-000000000024';
+ALTER TABLE benchorch.benchmark_configs DROP COLUMN team;
+ALTER TABLE benchorch.benchmark_configs ADD CONSTRAINT small CHECK (batch_size < 16) NOT VALID;
+SELECT benchorch.register_model('small', '00000000-0000-0000-0000-000000000025') IS NOT NULL AS registered;
+DO $$ BEGIN
+	PERFORM benchorch.populate_matrix('00000000-0000-0000-0000-000000000025', template => 'dims');
+EXCEPTION WHEN check_violation THEN RAISE WARNING 'refused: %', SQLERRM;
+END $$;
+ALTER TABLE benchorch.benchmark_configs DROP CONSTRAINT small;
+SELECT created FROM benchorch.populate_matrix('00000000-0000-0000-0000-000000000025', template => 'dims');
+SELECT * FROM benchorch.check_invariants();
+
 -- what is wrong is told, and changes nothing
 SELECT count(*) AS before FROM benchorch.benchmark_configs \gset
 CREATE FUNCTION pg_temp.refusal(statement text) RETURNS text LANGUAGE plpgsql AS $$

@@ -3,7 +3,8 @@
  * it.  A file calls only what lies below it:
  *
  *   claim -> lane, urgent -> take, recovery    operators    update    hand_in -> results -> outcomes    direct
- *     -> attempts -> status, matrix -> ready, progress, rows -> plans, words
+ *     -> attempts -> status -> ready, progress, rows -> plans, words
+ *   matrix -> predict (template.h) -> template    matrix -> insert -> ready, rows
  *   results -> checks -> physics (checks.h) -> subjects, roofline (roofline.h)
  *   results -> normalize -> adapters (adapters.h)    hand_in -> output -> mlperf -> json (json.h)
  *   ranking -> objectives -> cells (ranking.h) -> statistics (statistics.h)
@@ -164,6 +165,14 @@ typedef struct ConfigRow
 	bool	   *nulls;
 } ConfigRow;
 
+/* Gives one of the columns above a value. */
+static inline void
+benchorch_set_column(ConfigRow *row, int column, Datum value)
+{
+	row->values[column] = value;
+	row->nulls[column] = false;
+}
+
 /*
  * Looks at a row as it stands: false where it is to stay so, or sets what
  * changes: status, started_at, completed_at, error_message, claim_id, attempt,
@@ -321,6 +330,27 @@ extern int benchorch_wake_delayed(void);
 
 extern void benchorch_open_model(const pg_uuid_t *model_version_id);
 extern int benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker);
+
+/* Rows that come in, whoever brings them: each is seen, and in the end chunks and counters have them. */
+typedef struct Arrivals Arrivals;
+
+extern Arrivals *benchorch_begin_arrivals(TupleDesc desc);
+extern void benchorch_arrive(Arrivals *arrivals, TupleTableSlot *slot);
+extern void benchorch_end_arrivals(Arrivals *arrivals);
+
+/* --------------------------------------------------------------- in insert.c */
+
+typedef struct NewConfigs NewConfigs;
+
+/* NULL where only an INSERT statement will do. */
+extern NewConfigs *benchorch_begin_insert(void);
+/* The row to be filled in, with every column as by default. */
+extern ConfigRow *benchorch_blank_row(NewConfigs *new);
+/* Inserts it under an id of its own; it stays as it is.  What it points to must stay, too, until it is flushed. */
+extern void benchorch_insert_row(NewConfigs *new);
+extern void benchorch_flush_rows(NewConfigs *new);
+/* Flushes, and feeds chunks and counters. */
+extern void benchorch_end_insert(NewConfigs *new);
 
 /* ------------------------------------------------------------- in progress.c */
 

@@ -166,10 +166,10 @@ by_priority(const void *pa, const void *pb)
 {
 	const ReadyConfig *a = pa;
 	const ReadyConfig *b = pb;
-	int			c = compare_uuid(&a->model_version_id, &b->model_version_id);
+	int			c = COMPARE(a->priority, b->priority);
 
 	if (c == 0)
-		c = COMPARE(a->priority, b->priority);
+		c = compare_uuid(&a->model_version_id, &b->model_version_id);
 	return c != 0 ? c : COMPARE(a->id, b->id);
 }
 
@@ -366,68 +366,80 @@ put_delayed(TupleTableSlot *slot, const ConfigColumns *columns, int64 config_id,
 }
 
 /* One model of the rows that came in. */
-typedef struct Arrivals
+typedef struct Arrived
 {
 	pg_uuid_t	model_version_id;	/* hash key: must be first */
 	int64		counts[CONFIG_STATUSES];
-} Arrivals;
+} Arrived;
 
-/* AFTER INSERT ... FOR EACH STATEMENT, REFERENCING NEW TABLE. */
-Datum
-benchorch_configs_inserted(PG_FUNCTION_ARGS)
+struct Arrivals
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	ConfigColumns columns = benchorch_config_columns(desc);
-	HASHCTL		info = {.keysize = UUID_LEN, .entrysize = sizeof(Arrivals), .hcxt = CurrentMemoryContext};
-	HTAB	   *models = hash_create("benchorch arrivals", 16, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	HASH_SEQ_STATUS scan;
-	Arrivals   *model;
-	Size		allocated = 1024;
-	ReadyConfig *ready = palloc(sizeof(ReadyConfig) * allocated);
-	int			n = 0;
+	ConfigColumns columns;
+	HTAB	   *models;			/* of Arrived */
+	ReadyConfig *ready;
+	int			n_ready;
+	Size		allocated;
+};
 
-	SPI_connect();
-	tuplestore_rescan(trigger->tg_newtable);
-	while (tuplestore_gettupleslot(trigger->tg_newtable, true, false, slot))
+Arrivals *
+benchorch_begin_arrivals(TupleDesc desc)
+{
+	HASHCTL		info = {.keysize = UUID_LEN, .entrysize = sizeof(Arrived), .hcxt = CurrentMemoryContext};
+	Arrivals   *arrivals = palloc(sizeof(Arrivals));
+
+	arrivals->columns = benchorch_config_columns(desc);
+	arrivals->models = hash_create("benchorch arrivals", 16, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	arrivals->n_ready = 0;
+	arrivals->allocated = 1024;
+	arrivals->ready = palloc(sizeof(ReadyConfig) * arrivals->allocated);
+	return arrivals;
+}
+
+void
+benchorch_arrive(Arrivals *arrivals, TupleTableSlot *slot)
+{
+	const ConfigColumns *columns = &arrivals->columns;
+	bool		isnull;
+	bool		found;
+	int64		id = DatumGetInt64(slot_getattr(slot, columns->id + 1, &isnull));
+	pg_uuid_t  *model_id = DatumGetUUIDP(slot_getattr(slot, columns->model_version_id + 1, &isnull));
+	text	   *name = DatumGetTextPP(slot_getattr(slot, columns->status + 1, &isnull));
+	ConfigStatus status = benchorch_status_from_bytes(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+	Arrived    *model = hash_search(arrivals->models, model_id, HASH_ENTER, &found);
+
+	if (!found)
+		memset(model->counts, 0, sizeof(model->counts));
+	model->counts[status]++;
+
+	if (status == CONFIG_RUNNING)
+		put_restored_claim(slot, columns, id);
+	if (status != CONFIG_PENDING || put_delayed(slot, columns, id, model_id))
+		return;
+	if (arrivals->n_ready == arrivals->allocated)
 	{
-		bool		isnull;
-		bool		found;
-		int64		id = DatumGetInt64(slot_getattr(slot, columns.id + 1, &isnull));
-		pg_uuid_t  *model_id = DatumGetUUIDP(slot_getattr(slot, columns.model_version_id + 1, &isnull));
-		text	   *name = DatumGetTextPP(slot_getattr(slot, columns.status + 1, &isnull));
-		ConfigStatus status = benchorch_status_from_bytes(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-
-		model = hash_search(models, model_id, HASH_ENTER, &found);
-		if (!found)
-			memset(model->counts, 0, sizeof(model->counts));
-		model->counts[status]++;
-
-		if (status == CONFIG_RUNNING)
-			put_restored_claim(slot, &columns, id);
-		if (status != CONFIG_PENDING || put_delayed(slot, &columns, id, model_id))
-			continue;
-		if (n == allocated)
-		{
-			allocated *= 2;
-			ready = repalloc_huge(ready, sizeof(ReadyConfig) * allocated);
-		}
-		ready[n].id = id;
-		ready[n].model_version_id = *model_id;
-		ready[n].lane_id = slot_int32(slot, columns.lane_id, 0);
-		ready[n].hardware_config_id = slot_int32(slot, columns.hardware_config_id, 0);
-		ready[n].framework_id = slot_int32(slot, columns.framework_id, 0);
-		ready[n].gpus = slot_int32(slot, columns.gpus, 1);
-		ready[n].priority = slot_int32(slot, columns.priority, 0);
-		ready[n].work = slot_work(slot, &columns);
-		n++;
+		arrivals->allocated *= 2;
+		arrivals->ready = repalloc_huge(arrivals->ready, sizeof(ReadyConfig) * arrivals->allocated);
 	}
-	ExecDropSingleTupleTableSlot(slot);
+	arrivals->ready[arrivals->n_ready++] = (ReadyConfig){
+		.id = id,
+		.work = slot_work(slot, columns),
+		.model_version_id = *model_id,
+		.lane_id = slot_int32(slot, columns->lane_id, 0),
+		.hardware_config_id = slot_int32(slot, columns->hardware_config_id, 0),
+		.framework_id = slot_int32(slot, columns->framework_id, 0),
+		.gpus = slot_int32(slot, columns->gpus, 1),
+		.priority = slot_int32(slot, columns->priority, 0)};
+}
 
-	feed(ready, n, NULL);
+void
+benchorch_end_arrivals(Arrivals *arrivals)
+{
+	HASH_SEQ_STATUS scan;
+	Arrived    *model;
 
-	hash_seq_init(&scan, models);
+	feed(arrivals->ready, arrivals->n_ready, NULL);
+
+	hash_seq_init(&scan, arrivals->models);
 	while ((model = hash_seq_search(&scan)) != NULL)
 	{
 		benchorch_count(&model->model_version_id, model->counts);
@@ -436,6 +448,23 @@ benchorch_configs_inserted(PG_FUNCTION_ARGS)
 		else
 			benchorch_mark_endgame(&model->model_version_id);
 	}
+}
+
+/* AFTER INSERT ... FOR EACH STATEMENT, REFERENCING NEW TABLE. */
+Datum
+benchorch_configs_inserted(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	Arrivals   *arrivals = benchorch_begin_arrivals(desc);
+
+	SPI_connect();
+	tuplestore_rescan(trigger->tg_newtable);
+	while (tuplestore_gettupleslot(trigger->tg_newtable, true, false, slot))
+		benchorch_arrive(arrivals, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	benchorch_end_arrivals(arrivals);
 	SPI_finish();
 	PG_RETURN_POINTER(NULL);
 }

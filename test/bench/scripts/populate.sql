@@ -3,8 +3,9 @@
 SELECT clock_timestamp() AS begun \gset
 SELECT created FROM benchorch.populate_matrix((SELECT id FROM benchorch.model_versions), template => 'bench') \gset
 SELECT clock_timestamp() AS populated \gset
-CREATE TABLE selected (LIKE benchorch.benchmark_configs INCLUDING INDEXES) WITH (fillfactor = 45);
-CREATE TABLE copied (LIKE benchorch.benchmark_configs INCLUDING INDEXES) WITH (fillfactor = 45);
+SELECT reloptions[1] AS fillfactor FROM pg_class WHERE oid = 'benchorch.benchmark_configs'::regclass \gset
+CREATE TABLE selected (LIKE benchorch.benchmark_configs INCLUDING INDEXES) WITH (:fillfactor);
+CREATE TABLE copied (LIKE benchorch.benchmark_configs INCLUDING INDEXES) WITH (:fillfactor);
 \set file :directory /rows
 COPY benchorch.benchmark_configs TO :'file';
 SELECT clock_timestamp() AS ready \gset
