@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/jsonpath.h"
 
 PG_FUNCTION_INFO_V1(benchorch_guess_adapter_sql);
 
@@ -49,6 +50,54 @@ benchorch_find(Jsonb *raw, Datum path, Datum no_vars)
 											  BoolGetDatum(true)));
 }
 
+/* Most paths are plain members of objects in one another. */
+static void
+read_keys(AdapterRow *row)
+{
+	JsonPathItem item;
+	JsonPathItem next;
+
+	jspInit(&item, DatumGetJsonPathP(row->path));
+	if (item.type != jpiRoot)
+		return;
+	for (int n = 0; jspGetNext(&item, &next); item = next)
+	{
+		int32		len;
+
+		if (next.type != jpiKey)
+		{
+			row->nkeys = 0;
+			return;
+		}
+		row->keys = row->keys ? repalloc(row->keys, sizeof(JsonbValue) * (n + 1)) : palloc(sizeof(JsonbValue));
+		row->keys[n].type = jbvString;
+		row->keys[n].val.string.val = jspGetString(&next, &len);
+		row->keys[n].val.string.len = len;
+		row->nkeys = ++n;
+	}
+}
+
+JsonbValue *
+benchorch_find_one(Jsonb *raw, const AdapterRow *row, Datum no_vars, JsonbValue *buffer)
+{
+	JsonbContainer *object = &raw->root;
+	JsonbValue *value = NULL;
+	Jsonb	   *found;
+
+	for (int i = 0; i < row->nkeys && JsonContainerIsObject(object); i++)
+	{
+		value = getKeyJsonValueFromContainer(object, row->keys[i].val.string.val, row->keys[i].val.string.len, buffer);
+		if (value == NULL || i == row->nkeys - 1)
+			return value;
+		if (value->type != jbvBinary)
+			return NULL;		/* a scalar has no members */
+		object = value->val.binary.data;
+	}
+	/* arrays may have a meaning to the path */
+	found = benchorch_find(raw, row->path, no_vars);
+	return JB_ROOT_COUNT(found) == 1 ? getIthJsonbValueFromContainer(&found->root, 0) : NULL;
+}
+
 Adapter *
 benchorch_load_adapter(const char *name)
 {
@@ -72,6 +121,7 @@ benchorch_load_adapter(const char *name)
 		if (row->target < 0)
 			continue;			/* a check constraint forbids it */
 		row->path = PointerGetDatum(PG_DETOAST_DATUM_COPY(benchorch_column(i, 2, &isnull)));
+		read_keys(row);
 		row->scale = DatumGetFloat8(benchorch_column(i, 3, &isnull));
 		row->method = DatumGetArrayTypePCopy(benchorch_column(i, 4, &isnull));
 		row->min_version = benchorch_column_text(i, 5);

@@ -13,6 +13,8 @@ typedef struct AdapterRow
 {
 	int			target;			/* a Metric, or METRICS + a Fact */
 	Datum		path;			/* jsonpath */
+	int			nkeys;			/* a plain $.a.b is read key by key; 0: it is not plain */
+	JsonbValue *keys;			/* strings */
 	double		scale;
 	ArrayType  *method;			/* text[] */
 	char	   *min_version;	/* NULL: any */
@@ -33,5 +35,7 @@ struct Adapter
 extern int benchorch_target(const char *name);
 /* What the path finds, as a JSON array; errors of the path find nothing. */
 extern Jsonb *benchorch_find(Jsonb *raw, Datum path, Datum no_vars);
+/* The one value that the row's path finds; NULL where it finds none or several. */
+extern JsonbValue *benchorch_find_one(Jsonb *raw, const AdapterRow *row, Datum no_vars, JsonbValue *buffer);
 
 #endif							/* BENCHORCH_ADAPTERS_H */

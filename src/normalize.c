@@ -82,22 +82,20 @@ benchorch_target(const char *name)
 }
 
 /*
- * The one number that the path found, or NaN.  *half is half a unit of its
- * last printed digit.
+ * The number that was found, or NaN.  *half is half a unit of its last printed
+ * digit.
  */
 static double
-number(Jsonb *found, double *half)
+number(const JsonbValue *value, double *half)
 {
-	JsonbValue *value;
 	char	   *text;
 	char	   *end;
 	char	   *point;
 	double		result;
 
 	*half = 0;
-	if (JB_ROOT_COUNT(found) != 1)
+	if (value == NULL)
 		return get_float8_nan();
-	value = getIthJsonbValueFromContainer(&found->root, 0);
 	if (value->type == jbvNumeric)
 		text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
 	else if (value->type == jbvString && value->val.string.len > 0 && value->val.string.len < 64)
@@ -187,23 +185,21 @@ holds(const AdapterRow *row, const char *version)
 
 /* Reads a fact from what a path found; false where it is none. */
 static bool
-read_fact(Metrics *metrics, Fact fact, Jsonb *found, double scale, MemoryContext context)
+read_fact(Metrics *metrics, Fact fact, const JsonbValue *value, double scale, MemoryContext context)
 {
-	JsonbValue *value;
 	double		half;
 	double		amount;
 
+	if (value == NULL)
+		return false;
 	if (fact_types[fact] == FACT_NUMBER)
 	{
-		amount = number(found, &half) * scale;
+		amount = number(value, &half) * scale;
 		if (!isfinite(amount) || amount < 0)
 			return false;
 		metrics->numbers[fact] = amount;
 		return true;
 	}
-	if (JB_ROOT_COUNT(found) != 1)
-		return false;
-	value = getIthJsonbValueFromContainer(&found->root, 0);
 	if (value->type == jbvString && value->val.string.len > 0 && value->val.string.len <= 500)
 		metrics->texts[fact] = MemoryContextStrdup(context, pnstrdup(value->val.string.val, value->val.string.len));
 	else if (value->type == jbvNumeric)
@@ -373,25 +369,26 @@ benchorch_normalize(const Adapter *adapter, Jsonb *raw, Metrics *metrics)
 	{
 		const AdapterRow *row = &adapter->rows[i];
 		Fact		fact = row->target - METRICS;
+		JsonbValue	buffer;
+		JsonbValue *value;
 
 		/* a preferred path may have found it */
 		if (row->target < METRICS ? !isnan(v[row->target]) : metrics->texts[fact] || !isnan(metrics->numbers[fact]))
 			continue;
 		if (!holds(row, metrics->texts[FACT_tool_version]))
 			continue;
+		value = benchorch_find_one(raw, row, adapter->no_vars, &buffer);
 		if (row->target < METRICS)
 		{
 			double	   *half = &metrics->half[row->target];
 
-			v[row->target] = usable(row->target,
-									row->scale * number(benchorch_find(raw, row->path, adapter->no_vars), half));
+			v[row->target] = usable(row->target, row->scale * number(value, half));
 			*half *= row->scale;
 			used[i] = !isnan(v[row->target]);
 			metrics->found |= used[i];
 		}
 		else
-			used[i] = read_fact(metrics, fact, benchorch_find(raw, row->path, adapter->no_vars), row->scale,
-								result_context);
+			used[i] = read_fact(metrics, fact, value, row->scale, result_context);
 	}
 	if (adapter)
 		metrics->found |= read_requests(adapter, raw, metrics);
@@ -488,7 +485,7 @@ benchorch_number_of(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	json = PG_GETARG_JSONB_P(0);
-	value = JB_ROOT_IS_SCALAR(json) ? number(json, &half) : get_float8_nan();
+	value = JB_ROOT_IS_SCALAR(json) ? number(getIthJsonbValueFromContainer(&json->root, 0), &half) : get_float8_nan();
 	if (isnan(value))
 		PG_RETURN_NULL();
 	PG_RETURN_FLOAT8(value);
