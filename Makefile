@@ -19,7 +19,7 @@ PG_CONFIG ?= pg_config
 
 # The install script is src/*.sql in this order: each file uses only what stands above it.
 CAPABILITIES = schema arguments models expected catalog ready progress status matrix claim runner recovery \
-	adapters tools checks requests evaluate imports results outcomes ranking leaderboards advice budget operators releases watch report security
+	adapters tools checks reference requests evaluate imports results outcomes ranking leaderboards advice budget operators releases watch report security
 EXTENSION_PARTS = $(patsubst src/report.sql,build/chart_library.sql src/report.sql,$(CAPABILITIES:%=src/%.sql))
 EXTENSION_SQL = benchorch--$(EXTVERSION).sql
 

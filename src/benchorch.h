@@ -3,9 +3,9 @@
  * it.  A file calls only what lies below it:
  *
  *   claim -> lane, urgent -> take, recovery    operators    update    hand_in -> results -> outcomes    direct
- *     -> attempts -> status -> ready, progress, rows -> plans, words
+ *     -> attempts -> status -> ready, progress, rows, tables -> plans, words
  *   matrix -> predict (template.h) -> template    matrix -> insert -> ready, rows
- *   results -> checks -> physics (checks.h) -> subjects, roofline (roofline.h)
+ *   results -> reference -> adapters, subjects    results -> checks -> physics (checks.h) -> subjects -> roofline (roofline.h)
  *   results -> normalize -> adapters (adapters.h)    hand_in -> output -> mlperf -> json (json.h)
  *   ranking -> objectives -> cells (ranking.h) -> statistics (statistics.h)
  *
@@ -23,6 +23,8 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/uuid.h"
+
+#include "roofline.h"
 
 /* SQLSTATEs of our own */
 #define ERRCODE_BENCHORCH_STALE_CLAIM MAKE_SQLSTATE('B', 'O', '0', '0', '1')
@@ -126,6 +128,14 @@ extern void benchorch_stale_claim(int64 config_id, int64 claim_id) pg_attribute_
 extern void benchorch_bad_transition(int64 config_id, ConfigStatus from, ConfigStatus to)
 	pg_attribute_noreturn();	/* BO002 */
 
+/* --------------------------------------------------------------- in tables.c */
+
+/* Copies columns (from 1) of the row with this primary key, as a new snapshot shows it; false where there is none. */
+extern bool benchorch_read_row(const char *table, Datum key, RegProcedure equal, const int *columns, int n,
+							   Datum *values, bool *nulls);
+/* Appends a row without NULLs. */
+extern void benchorch_append_row(const char *table, const Datum *values);
+
 /* ----------------------------------------------------------------- in rows.c */
 
 /* Where the columns of benchmark_configs stand in a row, from 0. */
@@ -190,6 +200,9 @@ typedef struct ConfigTable ConfigTable;
 extern ConfigTable *benchorch_open_configs(const int64 *ids, int n);
 extern void benchorch_close_configs(ConfigTable *table);
 
+/* Reads the next of them, as the snapshot shows it; NULL where there is none.  Valid until the next. */
+extern const ConfigRow *benchorch_read_next(ConfigTable *table);
+
 /*
  * Changes the next of them; false where there is none or the change did not
  * want it.  Where another transaction is changing the row, it is waited for,
@@ -228,6 +241,14 @@ extern void benchorch_settle(const Config *config, ConfigStatus status, const ch
 
 /* What leaves a claim, or a delay, beside the config's own row. */
 extern void benchorch_leave_claim(int64 claim_id, int n);
+/* The worker of a claim that is not over, and how many configs it took; false where there is none. */
+typedef struct ClaimRow
+{
+	bool		has_worker;
+	pg_uuid_t	worker_id;
+	int			nconfigs;
+} ClaimRow;
+extern bool benchorch_read_claim(int64 claim_id, ClaimRow *claim);
 extern void benchorch_forget_delay(int64 config_id);
 
 /*
@@ -489,6 +510,11 @@ typedef struct Subject
 	const char *model_name;		/* NULL: unknown */
 	const char *model_source;	/* NULL: none */
 	Jsonb	   *architecture;	/* canonical keys; NULL: unknown */
+	bool		has_shape;		/* it has all keys that the roofline needs */
+	RooflineModel shape;
+	double		parameters;		/* of the architecture: NaN where unknown */
+	double		kv_elements;	/* of the KV cache per token */
+	double		kv_heads;
 	bool		has_machine;
 	Machine		machine;
 	double		gpus;			/* NaN where unknown, here and below */
@@ -513,6 +539,26 @@ extern double benchorch_member_number(Jsonb *object, const char *key);
 /* The same as an object; NULL where it is none. */
 extern Jsonb *benchorch_member_object(Jsonb *object, const char *key);
 
+/* ------------------------------------------------------------ in reference.c */
+
+typedef struct Workload
+{
+	const char *name;
+	const char *dataset;
+	double		output_share;
+} Workload;
+
+/*
+ * What a session keeps of small tables; a call that asks for it begins so.
+ * What the others return holds until the end of the transaction.
+ */
+extern void benchorch_begin_reference(void);
+extern const Adapter *benchorch_kept_adapter(const char *name); /* NULL: it has no rows */
+extern const char *benchorch_framework_adapter(int32 framework_id); /* NULL: none */
+extern const Workload *benchorch_kept_workload(const char *name);	/* NULL: there is none */
+/* Of what a result is about all that is the same for this model version and hardware (0: none); no own json. */
+extern const Subject *benchorch_kept_place(const pg_uuid_t *model_version_id, int32 hardware_config_id);
+
 /* --------------------------------------------------------------- in checks.c */
 
 /* A result, or a cell of several, whose runs differ by more is flagged. */
@@ -522,7 +568,7 @@ extern Jsonb *benchorch_member_object(Jsonb *object, const char *key);
  * Fills flags, unchecked and the fractions of the roofline.  subject and
  * environment may be NULL: nothing is known of what was asked, or of the run.
  */
-extern void benchorch_check(Metrics *metrics, Jsonb *subject, Jsonb *environment);
+extern void benchorch_check(Metrics *metrics, const Subject *subject, Jsonb *environment);
 
 /* -------------------------------------------------------------- in results.c */
 
@@ -547,7 +593,8 @@ typedef struct HandIn
 	pg_uuid_t	worker_id;
 	const char *adapter;		/* given, or the framework's, or guessed */
 	Metrics		metrics;
-	Jsonb	   *subject;		/* NULL: none */
+	bool		has_subject;
+	Subject		subject;
 
 	/* the answer */
 	bool		answered;

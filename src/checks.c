@@ -31,6 +31,9 @@
 #define THROTTLED_TOLERANCE 0.01
 #define LENGTH_TOLERANCE 0.05
 
+/* What is wrong or lacking is kept as an object up to this size in text. */
+#define MAX_KEPT_TEXT 8192
+
 /* ------------------------------------------------------------------ verdicts */
 
 static void pg_attribute_printf(2, 0)
@@ -460,13 +463,46 @@ check_own(Case *c, const char *function)
 		benchorch_lacking(c, "%s", said);
 }
 
+/*
+ * The object of this text.  Result after result of a tool lacks the same, so
+ * the last of each kind is kept.
+ */
+static Datum
+object_of(const StringInfo text, int kind)
+{
+	static struct
+	{
+		char	   *text;
+		Jsonb	   *object;
+	} last[2];
+	Datum		object;
+
+	if (last[kind].text == NULL || strcmp(last[kind].text, text->data) != 0)
+	{
+		object = DirectFunctionCall1(jsonb_in, CStringGetDatum(text->data));
+		if (text->len > MAX_KEPT_TEXT)
+			return object;
+		if (last[kind].text)
+		{
+			pfree(last[kind].text);
+			last[kind].text = NULL;
+			pfree(last[kind].object);
+		}
+		last[kind].object = MemoryContextAlloc(TopMemoryContext, VARSIZE(DatumGetPointer(object)));
+		memcpy(last[kind].object, DatumGetPointer(object), VARSIZE(DatumGetPointer(object)));
+		last[kind].text = MemoryContextStrdup(TopMemoryContext, text->data);
+	}
+	return JsonbPGetDatum(last[kind].object);
+}
+
 void
-benchorch_check(Metrics *metrics, Jsonb *subject, Jsonb *environment)
+benchorch_check(Metrics *metrics, const Subject *subject, Jsonb *environment)
 {
 	MemoryContext result_context = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "benchorch check", ALLOCSET_DEFAULT_SIZES);
-	Subject		read;
-	Case		c = {.metrics = metrics, .environment = environment, .result_context = result_context};
+	Case		c = {
+		.metrics = metrics, .subject = subject, .environment = environment, .result_context = result_context
+	};
 	StringInfoData flags;
 	StringInfoData unchecked;
 	Datum		flags_json;
@@ -479,11 +515,6 @@ benchorch_check(Metrics *metrics, Jsonb *subject, Jsonb *environment)
 	initStringInfo(&unchecked);
 	appendStringInfoChar(&flags, '{');
 	appendStringInfoChar(&unchecked, '{');
-	if (subject)
-	{
-		benchorch_read_subject(subject, &read);
-		c.subject = &read;
-	}
 
 	for (int i = 0; i < lengthof(built_in); i++)
 	{
@@ -515,8 +546,8 @@ benchorch_check(Metrics *metrics, Jsonb *subject, Jsonb *environment)
 
 	appendStringInfoChar(&flags, '}');
 	appendStringInfoChar(&unchecked, '}');
-	flags_json = DirectFunctionCall1(jsonb_in, CStringGetDatum(flags.data));
-	unchecked_json = DirectFunctionCall1(jsonb_in, CStringGetDatum(unchecked.data));
+	flags_json = object_of(&flags, 0);
+	unchecked_json = object_of(&unchecked, 1);
 	MemoryContextSwitchTo(result_context);
 	metrics->flags = PointerGetDatum(PG_DETOAST_DATUM_COPY(flags_json));
 	metrics->unchecked = PointerGetDatum(PG_DETOAST_DATUM_COPY(unchecked_json));

@@ -68,6 +68,7 @@ benchorch_evaluate(PG_FUNCTION_ARGS)
 	char	   *problem = NULL;
 	Adapter    *adapter = NULL;
 	Metrics    *metrics = palloc(sizeof(Metrics));
+	Subject		subject;
 	HeapTuple	tuple;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != OUT_COLUMNS)
@@ -91,8 +92,9 @@ benchorch_evaluate(PG_FUNCTION_ARGS)
 	benchorch_normalize(adapter, parsed, metrics);
 	if (metrics->none_completed)
 		problem = "not one request of the benchmark completed";
-	benchorch_check(metrics, PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2),
-					PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3));
+	if (!PG_ARGISNULL(2))
+		benchorch_read_subject(PG_GETARG_JSONB_P(2), &subject);
+	benchorch_check(metrics, PG_ARGISNULL(2) ? NULL : &subject, PG_ARGISNULL(3) ? NULL : PG_GETARG_JSONB_P(3));
 
 	for (int i = 0; i < METRICS; i++)
 		nulls[i] = !benchorch_metric_datum(metrics, i, &values[i]);

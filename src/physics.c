@@ -84,19 +84,17 @@ choose_precision(Case *c, RooflineModel *model, RooflineRun *run)
 	const Subject *s = c->subject;
 	const char *word = word_of(c, FACT_precision, "precision");
 	const char *kv_word = word_of(c, FACT_kv_cache_dtype, "kv_cache_dtype");
-	double		parameters = benchorch_member_number(s->architecture, "params");
 	double		reported_bytes = c->metrics->numbers[FACT_weight_bytes];
-	double		kv_elements = 2 * benchorch_member_number(s->architecture, "n_layers") *
-		benchorch_member_number(s->architecture, "n_kv_heads") * benchorch_member_number(s->architecture, "head_dim");
 	const char *compute = NULL;
 	const char *ignored;
 	double		size = get_float8_nan();
 
-	if (!benchorch_roofline_model(s->architecture, NULL, model) || !(parameters > 0))
+	if (!s->has_shape)
 	{
 		benchorch_lacking(c, "the architecture is not in canonical keys");
 		return false;
 	}
+	*model = s->shape;
 	if (word && isnan(size = benchorch_number_size(word, &compute)))
 	{
 		benchorch_lacking(c, "precision \"%s\" has no known size", word);
@@ -105,7 +103,7 @@ choose_precision(Case *c, RooflineModel *model, RooflineRun *run)
 	if (word)
 	{
 		model->weight_bytes = size;
-		model->kv_bytes = size * kv_elements;
+		model->kv_bytes = size * s->kv_elements;
 	}
 	if (kv_word)
 	{
@@ -115,10 +113,10 @@ choose_precision(Case *c, RooflineModel *model, RooflineRun *run)
 			benchorch_lacking(c, "KV cache type \"%s\" has no known size", kv_word);
 			return false;
 		}
-		model->kv_bytes = size * kv_elements;
+		model->kv_bytes = size * s->kv_elements;
 	}
 	if (!isnan(reported_bytes))
-		model->weight_bytes = reported_bytes / parameters;
+		model->weight_bytes = reported_bytes / s->parameters;
 	if (compute == NULL && fabs(model->weight_bytes - 2) < 0.1)
 		compute = "bf16";
 
@@ -310,7 +308,7 @@ check_static(Case *c, const RooflineModel *model, RooflineRun *run, double param
 		double		kv = run->batch_size * (run->input_tokens + run->output_tokens - 1) * model->kv_bytes *
 			(1 - model->sliding);
 		double		bound = parameters * model->weight_bytes / run->gpus +
-			kv / fmin(run->gpus, fmax(1, benchorch_member_number(c->subject->architecture, "n_kv_heads")));
+			kv / fmin(run->gpus, fmax(1, c->subject->kv_heads));
 
 		if (m->values[METRIC_gpu_memory_peak_bytes] < TIME_TOLERANCE * bound)
 			benchorch_wrong(c, "\"gpu_memory_peak_bytes\": {\"measured\": %.0f, \"bound\": %.0f}",
@@ -423,7 +421,7 @@ benchorch_check_physics(Case *c)
 	if (!choose_precision(c, &model, &run))
 		return;
 
-	parameters = benchorch_member_number(s->architecture, "params");
+	parameters = s->parameters;
 	cache = isnan(s->machine.last_level_cache) ? LARGEST_CACHE : s->machine.last_level_cache;
 	if (parameters * model.weight_bytes / run.gpus < 2 * cache)
 	{

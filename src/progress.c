@@ -16,12 +16,6 @@
 PG_FUNCTION_INFO_V1(benchorch_mark_endgame_sql);
 PG_FUNCTION_INFO_V1(benchorch_forget_marks);
 
-static Statement insert_delta = {
-	.sql = "INSERT INTO benchorch.progress_deltas VALUES ($1, $2, $3, $4, $5, $6, $7)",
-	.nargs = 7,
-	.types = {UUIDOID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID}
-};
-
 /* Appends changes of a model's counts, one number a status. */
 void
 benchorch_count(const pg_uuid_t *model_version_id, const int64 *changes)
@@ -36,7 +30,7 @@ benchorch_count(const pg_uuid_t *model_version_id, const int64 *changes)
 		any |= changes[status] != 0;
 	}
 	if (any)
-		benchorch_run(&insert_delta, values, NULL);
+		benchorch_append_row("progress_deltas", values);
 }
 
 /* n configs of a model went from one status to another. */
@@ -140,12 +134,6 @@ static Statement delete_spent_chunk = {
 	.types = {INT8OID}
 };
 
-static Statement insert_endgame = {
-	.sql = "INSERT INTO benchorch.endgames VALUES ($1)",
-	.nargs = 1,
-	.types = {UUIDOID}
-};
-
 /*
  * The end of a model.  Its last settlers cannot see each other's uncommitted
  * work, so none of them can know that it is the last.  Therefore they only
@@ -186,7 +174,7 @@ benchorch_mark_endgame(const pg_uuid_t *model_version_id)
 		marked_in_part == GetCurrentSubTransactionId() &&
 		memcmp(marked.data, model_version_id->data, UUID_LEN) == 0)
 		return;
-	benchorch_run(&insert_endgame, values, NULL);
+	benchorch_append_row("endgames", values);
 	marked_in = GetTopFullTransactionId();
 	marked_in_part = GetCurrentSubTransactionId();
 	marked = *model_version_id;

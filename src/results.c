@@ -20,105 +20,116 @@
  */
 #include "benchorch.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(benchorch_given_results);
 
 /* ------------------------------------------------------------- what is known */
 
-static Statement look_up = {
-	.sql = "SELECT p.i, c.model_version_id, f.adapter, k.worker_id"
-	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS p (config_id, claim_id, i)"
-	" JOIN benchorch.benchmark_configs c ON c.id = p.config_id"
-	" LEFT JOIN benchorch.frameworks f ON f.id = c.framework_id"
-	" LEFT JOIN benchorch.claims k ON k.claim_id = p.claim_id",
-	.nargs = 2,
-	.types = {INT8ARRAYOID, INT8ARRAYOID}
+/* Which worker holds the item's claim; one that is over has no row. */
+static void
+look_up_worker(HandIn *item, int64 *last_id, ClaimRow *last)
+{
+	if (item->claim_id != *last_id && !benchorch_read_claim(item->claim_id, last))
+		last->has_worker = false;
+	*last_id = item->claim_id;
+	item->has_worker = last->has_worker;
+	item->worker_id = last->worker_id;
+}
+
+/* As benchorch.subject() has it, which a check of a user's own looks at. */
+static Statement select_subject = {
+	.sql = "SELECT benchorch.subject(model_version_id, hardware_config_id, workload_type, batch_size, sequence_length, gpus, params)"
+	" FROM benchorch.benchmark_configs WHERE id = $1",
+	.nargs = 1,
+	.types = {INT8OID}
 };
 
+static void
+read_whole_subject(HandIn *item)
+{
+	bool		isnull;
+
+	if (benchorch_run(&select_subject, (Datum[]){Int64GetDatum(item->config_id)}, NULL) > 0)
+		benchorch_read_subject((Jsonb *) PG_DETOAST_DATUM_COPY(benchorch_column(0, 1, &isnull)), &item->subject);
+}
+
+/* What a result of this config is about: the same, put together from what is kept. */
+static void
+read_subject(HandIn *item, const ConfigRow *row)
+{
+	const ConfigColumns *at = &row->columns;
+	Subject    *subject = &item->subject;
+	const Workload *workload = NULL;
+
+#define NUMBER(column) (row->nulls[at->column] ? get_float8_nan() : DatumGetInt32(row->values[at->column]))
+	*subject = *benchorch_kept_place(&item->model_version_id, row->nulls[at->hardware_config_id] ? 0 : DatumGetInt32(row->values[at->hardware_config_id]));
+	subject->gpus = NUMBER(gpus);
+	subject->batch_size = NUMBER(batch_size);
+	subject->params = (Jsonb *) PG_DETOAST_DATUM_COPY(row->values[at->params]);
+	if (!row->nulls[at->workload_type])
+		workload = benchorch_kept_workload(TextDatumGetCString(row->values[at->workload_type]));
+	if (workload)
+	{
+		double		length = NUMBER(sequence_length);
+
+		subject->dataset = workload->dataset;
+		subject->output_tokens = rint(workload->output_share * length);
+		subject->input_tokens = length - subject->output_tokens;
+	}
+#undef NUMBER
+	item->has_subject = true;
+}
+
+/* The items' configs, and what is known of them. */
 static void
 look_up_items(HandIn *items, int n)
 {
 	int64	   *config_ids = palloc(sizeof(int64) * n);
-	int64	   *claim_ids = palloc(sizeof(int64) * n);
-	Datum		values[2];
-	uint64		found;
+	int64	   *sorted = palloc(sizeof(int64) * n);
+	int		   *order;
+	ConfigTable *configs;
+	ClaimRow	claim = {0};
+	int64		claim_id = 0;	/* no claim is called so */
 
 	for (int i = 0; i < n; i++)
-	{
 		config_ids[i] = items[i].config_id;
-		claim_ids[i] = items[i].claim_id;
-	}
-	values[0] = benchorch_int64_array(config_ids, n);
-	values[1] = benchorch_int64_array(claim_ids, n);
-	found = benchorch_run(&look_up, values, NULL);
-	for (uint64 row = 0; row < found; row++)
+	order = benchorch_id_order(config_ids, n);
+	for (int i = 0; i < n; i++)
+		sorted[i] = config_ids[order[i]];
+	configs = benchorch_open_configs(sorted, n);
+	for (int i = 0; i < n; i++)
 	{
-		HandIn	   *item = &items[benchorch_column_int64(row, 1) - 1];
-		bool		isnull;
+		HandIn	   *item = &items[order[i]];
+		const ConfigRow *row = benchorch_read_next(configs);
 
+		if (row == NULL)
+			continue;
 		item->exists = true;
-		item->model_version_id = benchorch_column_uuid(row, 2);
+		item->model_version_id = *DatumGetUUIDP(row->values[row->columns.model_version_id]);
 		if (item->adapter == NULL)
-			item->adapter = benchorch_column_text(row, 3);
-		benchorch_column(row, 4, &isnull);
-		item->has_worker = !isnull;
-		if (item->has_worker)
-			item->worker_id = benchorch_column_uuid(row, 4);
+			item->adapter = benchorch_framework_adapter(DatumGetInt32(row->values[row->columns.framework_id]));
+		if (item->sqlstate == 0 && item->parsed)
+			read_subject(item, row);
 	}
+	benchorch_close_configs(configs);
+	for (int i = 0; i < n; i++)
+		if (items[i].exists)
+			look_up_worker(&items[i], &claim_id, &claim);
 }
 
-/* As benchorch.subject() has it; what a model and hardware share is made once for all of them. */
-static Statement select_subjects = {
-	.sql = "WITH config AS MATERIALIZED ("
-	"  SELECT p.i, c.model_version_id, c.hardware_config_id, c.workload_type, c.batch_size, c.sequence_length, c.gpus, c.params"
-	"  FROM pg_catalog.unnest($1) WITH ORDINALITY AS p (config_id, i)"
-	"  JOIN benchorch.benchmark_configs c ON c.id = p.config_id"
-	" ), place AS MATERIALIZED ("
-	"  SELECT model_version_id, hardware_config_id, benchorch.subject_place(model_version_id, hardware_config_id) AS facts"
-	"  FROM (SELECT DISTINCT model_version_id, hardware_config_id FROM config) AS places"
-	" )"
-	" SELECT c.i, place.facts || benchorch.subject_sizes(w.dataset, w.output_share, c.batch_size, c.sequence_length, c.gpus, c.params)"
-	" FROM config c JOIN place ON place.model_version_id = c.model_version_id"
-	"  AND place.hardware_config_id IS NOT DISTINCT FROM c.hardware_config_id"
-	" LEFT JOIN benchorch.workloads w ON w.name = c.workload_type",
-	.nargs = 1,
-	.types = {INT8ARRAYOID}
-};
-
-/* What the results that have metrics are about, and whether they can be true. */
+/* Whether the results that have metrics can be true. */
 static void
 check_items(HandIn *items, int n)
 {
-	int64	   *config_ids = palloc(sizeof(int64) * n);
-	bool		any = false;
-	uint64		found;
-	Datum		ids;
-
-	for (int i = 0; i < n; i++)
-	{
-		bool		wanted = items[i].sqlstate == 0 && items[i].parsed && items[i].metrics.found;
-
-		config_ids[i] = wanted ? items[i].config_id : 0;
-		any |= wanted;
-	}
-	if (any)
-	{
-		ids = benchorch_int64_array(config_ids, n);
-		found = benchorch_run(&select_subjects, &ids, NULL);
-		for (uint64 row = 0; row < found; row++)
-		{
-			bool		isnull;
-			Datum		subject = benchorch_column(row, 2, &isnull);
-
-			items[benchorch_column_int64(row, 1) - 1].subject = (Jsonb *) PG_DETOAST_DATUM_COPY(subject);
-		}
-	}
 	for (int i = 0; i < n; i++)
 	{
 		HandIn	   *item = &items[i];
@@ -128,17 +139,16 @@ check_items(HandIn *items, int n)
 			continue;
 		if (environment == NULL && item->details)
 			environment = benchorch_member_object(DatumGetJsonbP(item->details), "environment");
-		benchorch_check(&item->metrics, item->subject, environment);
+		if (item->has_subject && item->subject.own_checks && item->metrics.found)
+			read_whole_subject(item);
+		benchorch_check(&item->metrics, item->has_subject ? &item->subject : NULL, environment);
 	}
 }
 
-/* Metrics for every item with a result; an adapter that serves many is loaded once. */
+/* Metrics for every item with a result. */
 static void
 normalize_items(HandIn *items, int n)
 {
-	const char *loaded = NULL;
-	Adapter    *adapter = NULL;
-
 	for (int i = 0; i < n; i++)
 	{
 		HandIn	   *item = &items[i];
@@ -147,12 +157,7 @@ normalize_items(HandIn *items, int n)
 			continue;
 		if (item->adapter == NULL)
 			item->adapter = benchorch_guess_adapter(item->parsed, NULL);
-		if (item->adapter && (loaded == NULL || strcmp(loaded, item->adapter) != 0))
-		{
-			adapter = benchorch_load_adapter(item->adapter);
-			loaded = item->adapter;
-		}
-		benchorch_normalize(item->adapter ? adapter : NULL, item->parsed, &item->metrics);
+		benchorch_normalize(item->adapter ? benchorch_kept_adapter(item->adapter) : NULL, item->parsed, &item->metrics);
 		if (item->metrics.none_completed)
 		{
 			item->parsed = NULL;
@@ -429,6 +434,7 @@ benchorch_settle_results(HandIn *items, int n, bool keep_late)
 
 	if (n == 0)
 		return;
+	benchorch_begin_reference();
 	look_up_items(items, n);
 	normalize_items(items, n);
 	check_items(items, n);

@@ -24,7 +24,9 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "compat.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "tcop/utility.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -65,6 +67,21 @@ benchorch_config_columns(TupleDesc desc)
 	};
 #undef COLUMN
 
+	return columns;
+}
+
+/* They never change in a table, so they are looked for once. */
+static ConfigColumns
+config_columns(Relation rel)
+{
+	static Oid	table = InvalidOid;
+	static ConfigColumns columns;
+
+	if (table != RelationGetRelid(rel))
+	{
+		columns = benchorch_config_columns(RelationGetDescr(rel));
+		table = RelationGetRelid(rel);
+	}
 	return columns;
 }
 
@@ -111,7 +128,7 @@ benchorch_open_configs(const int64 *ids, int n)
 
 	table->old = table_slot_create(table->rel, NULL);
 	table->new = MakeSingleTupleTableSlot(RelationGetDescr(table->rel), &TTSOpsVirtual);
-	table->row.columns = benchorch_config_columns(RelationGetDescr(table->rel));
+	table->row.columns = config_columns(table->rel);
 	return table;
 }
 
@@ -203,6 +220,17 @@ find_row(ConfigTable *table, int64 config_id)
 	return table->at_id == config_id;
 }
 
+const ConfigRow *
+benchorch_read_next(ConfigTable *table)
+{
+	if (!find_row(table, table->ids[table->next]))
+		return NULL;
+	slot_getallattrs(table->old);
+	table->row.values = table->old->tts_values;
+	table->row.nulls = table->old->tts_isnull;
+	return &table->row;
+}
+
 static void
 refuse_above_read_committed(void)
 {
@@ -269,6 +297,7 @@ benchorch_change_next(ConfigTable *table, ConfigChange change, void *context, bo
 	int64		config_id = table->ids[table->next];
 	bool		lock = table->user_triggers || !waits;	/* an update can wait, but not skip */
 
+	PreventCommandIfReadOnly("UPDATE");
 	if (!find_row(table, config_id) || !wanted(table, config_id, change, context))
 		return false;
 	for (;;)

@@ -35,7 +35,9 @@
 #include "benchorch.h"
 
 #include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
 /* What may follow what by a status update; claims and reopening have functions of their own. */
@@ -133,11 +135,29 @@ benchorch_forget_delay(int64 config_id)
 
 /* A success ends a worker's row of failures (attempts.c); nobody is waited for, since others may hold several. */
 static Statement forget_failures = {
-	.sql = "DELETE FROM benchorch.worker_failures WHERE worker_id = (SELECT f.worker_id FROM benchorch.claims l"
-	" JOIN benchorch.worker_failures f ON f.worker_id = l.worker_id WHERE l.claim_id = $1 FOR UPDATE OF f SKIP LOCKED)",
+	.sql = "DELETE FROM benchorch.worker_failures WHERE worker_id = (SELECT worker_id FROM benchorch.worker_failures"
+	" WHERE worker_id = $1 FOR UPDATE SKIP LOCKED)",
 	.nargs = 1,
-	.types = {INT8OID}
+	.types = {UUIDOID}
 };
+
+bool
+benchorch_read_claim(int64 claim_id, ClaimRow *claim)
+{
+	static const int columns[] = {2, 5};	/* worker_id, config_ids */
+	Datum		values[2];
+	bool		nulls[2];
+	ArrayType  *config_ids;
+
+	if (!benchorch_read_row("claims", Int64GetDatum(claim_id), F_INT8EQ, columns, 2, values, nulls))
+		return false;
+	claim->has_worker = !nulls[0];
+	if (claim->has_worker)
+		claim->worker_id = *DatumGetUUIDP(values[0]);
+	config_ids = DatumGetArrayTypeP(values[1]);
+	claim->nconfigs = ArrayGetNItems(ARR_NDIM(config_ids), ARR_DIMS(config_ids));
+	return true;
+}
 
 /* n of the claim's configs have left it in this call. */
 void
@@ -146,6 +166,24 @@ benchorch_leave_claim(int64 claim_id, int n)
 	Datum		values[2] = {Int64GetDatum(claim_id), Int32GetDatum(n)};
 
 	benchorch_run(&delete_claim, values, NULL);
+}
+
+/* n configs of the claim have been completed in this call. */
+static void
+end_success(int64 claim_id, int n)
+{
+	static const int columns[] = {1};
+	ClaimRow	claim;
+	Datum		values[1];
+	bool		nulls[1];
+
+	if (!benchorch_read_claim(claim_id, &claim))
+		return;
+	values[0] = UUIDPGetDatum(&claim.worker_id);
+	if (claim.has_worker && benchorch_read_row("worker_failures", values[0], F_UUID_EQ, columns, 1, values, nulls))
+		benchorch_run(&forget_failures, values, NULL);
+	if (claim.nconfigs <= n)
+		benchorch_leave_claim(claim_id, n);
 }
 
 /* ------------------------------------------------------ running -> completed */
@@ -249,8 +287,7 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 	{
 		for (end = start + 1; end < unique && pairs[end].claim_id == pairs[start].claim_id; end++)
 			;
-		benchorch_run(&forget_failures, (Datum[]){Int64GetDatum(pairs[start].claim_id)}, NULL);
-		benchorch_leave_claim(pairs[start].claim_id, end - start);
+		end_success(pairs[start].claim_id, end - start);
 	}
 	for (int i = 0; i < unique; i++)
 		models[i] = pairs[i].model_version_id;

@@ -76,6 +76,19 @@ read_machine(Jsonb *json, Machine *machine)
 	machine->last_level_cache = benchorch_member_number(json, "last_level_cache_bytes");
 }
 
+/* The numbers of the architecture that the check against physics needs. */
+static void
+read_shape(Subject *subject)
+{
+	Jsonb	   *architecture = subject->architecture;
+
+	subject->parameters = benchorch_member_number(architecture, "params");
+	subject->kv_heads = benchorch_member_number(architecture, "n_kv_heads");
+	subject->kv_elements = 2 * benchorch_member_number(architecture, "n_layers") * subject->kv_heads *
+		benchorch_member_number(architecture, "head_dim");
+	subject->has_shape = benchorch_roofline_model(architecture, NULL, &subject->shape) && subject->parameters > 0;
+}
+
 void
 benchorch_read_subject(Jsonb *json, Subject *subject)
 {
@@ -86,6 +99,8 @@ benchorch_read_subject(Jsonb *json, Subject *subject)
 	subject->model_name = benchorch_member_text(json, "model");
 	subject->model_source = benchorch_member_text(json, "source");
 	subject->architecture = benchorch_member_object(json, "architecture");
+	if (subject->architecture)
+		read_shape(subject);
 	subject->has_machine = machine != NULL;
 	if (machine)
 		read_machine(machine, &subject->machine);

@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(benchorch_update_status);
 PG_FUNCTION_INFO_V1(benchorch_update_many);
@@ -254,27 +255,41 @@ benchorch_update_many(PG_FUNCTION_ARGS)
 
 /* ------------------------------------------------------------------- start */
 
-static Statement start_config = {
-	.sql = "UPDATE benchorch.benchmark_configs SET started_at = pg_catalog.clock_timestamp(), run_started = true,"
-	" version = version + 1 WHERE id = $1 AND claim_id = $2 AND status = 'running'",
-	.nargs = 2,
-	.types = {INT8OID, INT8OID}
-};
+static bool
+become_started(ConfigRow *row, void *context)
+{
+	const ConfigColumns *at = &row->columns;
+	text	   *status = DatumGetTextPP(row->values[at->status]);
+
+	if (benchorch_status_from_bytes(VARDATA_ANY(status), VARSIZE_ANY_EXHDR(status)) != CONFIG_RUNNING ||
+		row->nulls[at->claim_id] || DatumGetInt64(row->values[at->claim_id]) != *(int64 *) context)
+		return false;
+	row->values[at->started_at] = TimestampTzGetDatum(GetCurrentTimestamp());
+	row->nulls[at->started_at] = false;
+	row->values[at->run_started] = BoolGetDatum(true);
+	row->values[at->version] = Int32GetDatum(DatumGetInt32(row->values[at->version]) + 1);
+	return true;
+}
 
 Datum
 benchorch_start(PG_FUNCTION_ARGS)
 {
-	Datum		values[2];
-	uint64		found;
+	int64		config_id;
+	int64		claim_id;
+	ConfigTable *configs;
+	bool		held;
+	bool		started;
 
 	benchorch_require(fcinfo, 0, "config_id");
 	benchorch_require(fcinfo, 1, "claim_id");
-	values[0] = PG_GETARG_DATUM(0);
-	values[1] = PG_GETARG_DATUM(1);
+	config_id = PG_GETARG_INT64(0);
+	claim_id = PG_GETARG_INT64(1);
 	SPI_connect();
-	found = benchorch_run(&start_config, values, NULL);
+	configs = benchorch_open_configs(&config_id, 1);
+	started = benchorch_change_next(configs, become_started, &claim_id, true, &held);
+	benchorch_close_configs(configs);
 	SPI_finish();
-	if (found == 0)
-		benchorch_stale_claim(DatumGetInt64(values[0]), DatumGetInt64(values[1]));
+	if (!started)
+		benchorch_stale_claim(config_id, claim_id);
 	PG_RETURN_VOID();
 }
