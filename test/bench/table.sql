@@ -72,7 +72,7 @@ ORDER BY position;
 \echo 'What else is asked of it.'
 SELECT measure, key AS figure, first, median, most
 FROM figures
-WHERE (measure ~ '^populate' AND key IN ('populated_per_s', 'selected_per_s', 'copied_per_s', 'share', 'cells'))
+WHERE (measure ~ '^populate' AND key IN ('populated_per_s', 'selected_per_s', 'copied_per_s', 'share', 'cpu_share', 'cells'))
 	OR (measure ~ '^progress' AND key = 'progress_p50_ms')
 	OR (measure IN ('worker-calls', 'heartbeats') AND key IN ('configs_per_s', 'cpu_us', 'wal_bytes', 'round_p50_ms', 'round_p99_ms'))
 	OR (measure = 'cycles' AND key IN ('hot_mb', 'configs_per_s', 'populated_per_s'))
@@ -125,6 +125,7 @@ FROM (VALUES
 	('(b) claims left in flight, batch 1: claim rate, last tenth / first', '>= 0.8',
 		pg_temp.last_to_first('rate', 'in-flight-1', 'benchorch-workers')),
 	('populate in one call / INSERT ... SELECT', '>= 0.8', pg_temp.figure('populate', 'benchorch', 'share')),
+	('the same in CPU time of the server process', '>= 0.8', pg_temp.figure('populate', 'benchorch', 'cpu_share')),
 	('progress, 1,000,000 configs, 20,000 transactions after the last sweep, ms', '<= 5',
 		pg_temp.figure('progress-1m', 'benchorch', 'progress_p50_ms')),
 	('progress, 10,000 configs, ms', '<= 1', pg_temp.figure('progress-10k', 'benchorch', 'progress_p50_ms')),
