@@ -151,7 +151,8 @@ attend_head(struct backend *cpu, const struct cpu_block *block, int head,
 			row[t] *= share;
 		memset(row + visible, 0, (size_t) (context - visible) * sizeof(float));
 		if (!library)
-			cpu->kernels->weighted_sum_f32(row, visible, values, d, out + (size_t) i * (size_t) out_width);
+			cpu->kernels->weighted_sum_f32(row, (size_t) context, 1, visible, values, d,
+										   out + (size_t) i * (size_t) out_width, (size_t) out_width);
 	}
 	if (library)
 		cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_NO_TRANSPOSE,
@@ -232,6 +233,8 @@ step_item(void *argument, int item, int thread)
 	const float *queries = cpu_floats(cpu, AREA_QKV) + (size_t) request * qkv_width(cpu) +
 		kv_head * group * d;
 	float	   *scores = cpu_scratch(cpu, thread);
+	float	   *out_of_first = partial(cpu, attention->splits, request, kv_head * group, split);
+	size_t		stride = (size_t) attention->splits * (size_t) (d + 2);
 
 	if (half)
 		kernels->product_bf16((const uint16_t *) keys + at, (size_t) d, length, d,
@@ -241,15 +244,17 @@ step_item(void *argument, int item, int thread)
 							 queries, (size_t) d, group, scores, (size_t) length, false);
 	for (int i = 0; i < group; i++)
 	{
-		float	   *row = scores + (size_t) i * (size_t) length;
-		float	   *out = partial(cpu, attention->splits, request, kv_head * group + i, split);
+		float	   *out = out_of_first + (size_t) i * stride;
 
-		out[d] = kernels->exponentials(row, length, 1.0f / sqrtf((float) d), &out[d + 1]);
-		if (half)
-			kernels->weighted_sum_bf16(row, length, (const uint16_t *) values + at, d, out);
-		else
-			kernels->weighted_sum_f32(row, length, (const float *) values + at, d, out);
+		out[d] = kernels->exponentials(scores + (size_t) i * (size_t) length, length, 1.0f / sqrtf((float) d),
+									   &out[d + 1]);
 	}
+	if (half)
+		kernels->weighted_sum_bf16(scores, (size_t) length, group, length, (const uint16_t *) values + at, d,
+								   out_of_first, stride);
+	else
+		kernels->weighted_sum_f32(scores, (size_t) length, group, length, (const float *) values + at, d,
+								  out_of_first, stride);
 }
 
 /* puts the parts of one head's context together */
@@ -301,7 +306,7 @@ cpu_attend_step(struct backend *cpu, int layer, int position)
 	/* parts of at least 64 positions, and no more than keep all threads busy */
 	if (threads > 1)
 	{
-		attention.splits = cpu_smaller(cpu_parts(4 * threads, heads), CPU_MAX_SPLITS);
+		attention.splits = cpu_smaller(cpu_parts(8 * threads, heads), CPU_MAX_SPLITS);
 		attention.splits = cpu_smaller(attention.splits, cpu_parts(attention.context, 64));
 	}
 	pool_run(cpu->pool, step_item, &attention, heads * attention.splits);

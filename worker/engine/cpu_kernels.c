@@ -78,22 +78,24 @@ product_tile(const int R, const int C, const int U, const bool bf16,
 	for (; U > 1 && i + LANES <= k; i += LANES)
 		ADD_TILE(0);
 #pragma GCC unroll 8
-	for (int r = 0; r < R; r++)
+	for (int c = 0; c < C; c++)
 	{
-#pragma GCC unroll 8
-		for (int c = 0; c < C; c++)
-		{
-			float		result;
-			float	   *to = y + (size_t) c * ldy + r;
+		float		results[MOST_ROWS];
+		float	   *to = y + (size_t) c * ldy;
 
 #pragma GCC unroll 4
-			for (int u = 1; u < U; u++)
+		for (int u = 1; u < U; u++)
+#pragma GCC unroll 8
+			for (int r = 0; r < R; r++)
 				total[r * C + c] += total[(u * R + r) * C + c];
-			result = sum(total[r * C + c]);
+		sum_each(R, total + c, C, results);
+#pragma GCC unroll 8
+		for (int r = 0; r < R; r++)
+		{
 			for (int j = i; j < k; j++)
-				result += (bf16 ? widen_one(half[(size_t) r * ldw + j]) : wide[(size_t) r * ldw + j]) *
+				results[r] += (bf16 ? widen_one(half[(size_t) r * ldw + j]) : wide[(size_t) r * ldw + j]) *
 					x[(size_t) c * ldx + j];
-			*to = accumulate ? *to + result : result;
+			to[r] = accumulate ? to[r] + results[r] : results[r];
 		}
 	}
 #undef ADD_TILE
@@ -190,57 +192,121 @@ product_bf16(const uint16_t *w, size_t ldw, int rows, int k, const float *x, siz
 	product(true, w, ldw, rows, k, x, ldx, columns, y, ldy, accumulate);
 }
 
-/* four vectors of the result in registers while all of p goes by */
+/* the most columns of a weighted sum that are worked on together: four vectors of each are in registers */
+#define WIDEST_SUM (LANES == 16 ? 4 : 2)
+
+/*
+ * V vectors of C columns of the result, in registers while all of p goes by: v,
+ * which is what must come from memory, is read once for all of them.  C, V and
+ * bf16 are constants wherever this is expanded.
+ */
 INLINE void
-weighted_sum(const bool bf16, const float *p, int n, const void *v, int width, float *out)
+weighted_tile(const int C, const int V, const bool bf16, const float *p, size_t ldp, int n,
+			  const void *v, int width, float *out, size_t ldout)
 {
 	const float *wide = v;
 	const uint16_t *half = v;
+	const size_t size = bf16 ? 2 : 4;
+	vector		total[16];
+
+#pragma GCC unroll 16
+	for (int i = 0; i < C * V; i++)
+		total[i] = (vector){0};
+	for (int t = 0; t < n; t++)
+	{
+		size_t		row = (size_t) t * (size_t) width;
+		vector		values[4];
+
+#pragma GCC unroll 4
+		for (int i = 0; i < V; i++)
+		{
+			size_t		at = row + (size_t) (i * LANES);
+
+			values[i] = bf16 ? load_bf16(half + at) : load(wide + at);
+			__builtin_prefetch((const char *) v + at * size + LEAST_AHEAD);
+		}
+#pragma GCC unroll 4
+		for (int c = 0; c < C; c++)
+#pragma GCC unroll 4
+			for (int i = 0; i < V; i++)
+				total[c * V + i] += p[(size_t) c * ldp + (size_t) t] * values[i];
+	}
+#pragma GCC unroll 4
+	for (int c = 0; c < C; c++)
+#pragma GCC unroll 4
+		for (int i = 0; i < V; i++)
+			store(out + (size_t) c * ldout + i * LANES, total[c * V + i]);
+}
+
+INLINE void
+weighted_columns(const int C, const bool bf16, const float *p, size_t ldp, int n,
+				 const void *v, int width, float *out, size_t ldout)
+{
+	const char *at = v;
+	const size_t size = bf16 ? 2 : 4;
 	int			j = 0;
 
-#define SUM_TILE(count) \
-	for (; j + (count) *LANES <= width; j += (count) *LANES) \
-	{ \
-		vector total[count] = {0}; \
-\
-		for (int t = 0; t < n; t++) \
-			_Pragma("GCC unroll 4") for (int i = 0; i < (count); i++) \
-			{ \
-				size_t at = (size_t) t * (size_t) width + (size_t) (j + i * LANES); \
-\
-				total[i] += p[t] * (bf16 ? load_bf16(half + at) : load(wide + at)); \
-			} \
-		_Pragma("GCC unroll 4") for (int i = 0; i < (count); i++) \
-			store(out + j + i * LANES, total[i]); \
-	}
-
-	SUM_TILE(4)
-	SUM_TILE(1)
-#undef SUM_TILE
+	for (; j + 4 * LANES <= width; j += 4 * LANES)
+		weighted_tile(C, 4, bf16, p, ldp, n, at + (size_t) j * size, width, out + j, ldout);
+	for (; j + LANES <= width; j += LANES)
+		weighted_tile(C, 1, bf16, p, ldp, n, at + (size_t) j * size, width, out + j, ldout);
 	for (; j < width; j++)
-	{
-		float		total = 0;
-
-		for (int t = 0; t < n; t++)
+		for (int c = 0; c < C; c++)
 		{
-			size_t		at = (size_t) t * (size_t) width + (size_t) j;
+			float		total = 0;
 
-			total += p[t] * (bf16 ? widen_one(half[at]) : wide[at]);
+			for (int t = 0; t < n; t++)
+			{
+				size_t		element = (size_t) t * (size_t) width + (size_t) j;
+
+				total += p[(size_t) c * ldp + (size_t) t] *
+					(bf16 ? widen_one(((const uint16_t *) v)[element]) : ((const float *) v)[element]);
+			}
+			out[(size_t) c * ldout + (size_t) j] = total;
 		}
-		out[j] = total;
+}
+
+INLINE void
+weighted_sum(const bool bf16, const float *p, size_t ldp, int columns, int n,
+			 const void *v, int width, float *out, size_t ldout)
+{
+	for (int c = 0, taken; c < columns; c += taken)
+	{
+		const float *weights = p + (size_t) c * ldp;
+		float	   *to = out + (size_t) c * ldout;
+
+		taken = columns - c < WIDEST_SUM ? columns - c : WIDEST_SUM;
+		switch (taken)
+		{
+			case 1:
+				weighted_columns(1, bf16, weights, ldp, n, v, width, to, ldout);
+				break;
+			case 2:
+				weighted_columns(2, bf16, weights, ldp, n, v, width, to, ldout);
+				break;
+#if LANES == 16
+			case 3:
+				weighted_columns(3, bf16, weights, ldp, n, v, width, to, ldout);
+				break;
+			case 4:
+				weighted_columns(4, bf16, weights, ldp, n, v, width, to, ldout);
+				break;
+#endif
+		}
 	}
 }
 
 static void
-weighted_sum_f32(const float *p, int n, const float *v, int width, float *out)
+weighted_sum_f32(const float *p, size_t ldp, int columns, int n, const float *v, int width, float *out, size_t ldout)
 {
-	weighted_sum(false, p, n, v, width, out);
+	weighted_sum(false, p, ldp, columns, n, v, width, out, ldout);
 }
 
 static void
-weighted_sum_bf16(const float *p, int n, const uint16_t *v, int width, float *out)
+weighted_sum_bf16(const float *p, size_t ldp, int columns, int n, const uint16_t *v, int width, float *out,
+				  size_t ldout)
 {
-	weighted_sum(true, p, n, v, width, out);
+	weighted_sum(true, p, ldp, columns, n, v, width, out, ldout);
 }
 
 static float

@@ -28,9 +28,11 @@ struct cpu_kernels
 						 const float *x, size_t ldx, int columns,
 						 float *y, size_t ldy, bool accumulate);
 
-	/* out[j] = Σ_t p[t] · v[t × width + j] */
-	void (*weighted_sum_f32)(const float *p, int n, const float *v, int width, float *out);
-	void (*weighted_sum_bf16)(const float *p, int n, const uint16_t *v, int width, float *out);
+	/* out[c × ldout + j] = Σ_t p[c × ldp + t] · v[t × width + j], for columns c and n positions t */
+	void (*weighted_sum_f32)(const float *p, size_t ldp, int columns, int n,
+							 const float *v, int width, float *out, size_t ldout);
+	void (*weighted_sum_bf16)(const float *p, size_t ldp, int columns, int n,
+							  const uint16_t *v, int width, float *out, size_t ldout);
 
 	/* s[i] = exp(scale · s[i] − largest); answers their sum */
 	float (*exponentials)(float *s, int n, float scale, float *largest);

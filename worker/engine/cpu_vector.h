@@ -92,6 +92,21 @@ larger(vector a, vector b)
 #endif
 #define ROTATE(v, by) __builtin_shufflevector(v, v, ROTATED(by))
 
+/* lanes of two vectors side by side, and the lanes of each four turned by some */
+#define RUN(from) (from), (from) + 1, (from) + 2, (from) + 3
+#define TURNED(from, by) (from) + (by), (from) + (1 + (by)) % 4, (from) + (2 + (by)) % 4, (from) + (3 + (by)) % 4
+#if LANES == 16
+#define LOW_HALVES RUN(0), RUN(4), RUN(16), RUN(20)
+#define HIGH_HALVES RUN(8), RUN(12), RUN(24), RUN(28)
+#define EVEN_QUARTERS RUN(0), RUN(8), RUN(16), RUN(24)
+#define ODD_QUARTERS RUN(4), RUN(12), RUN(20), RUN(28)
+#define ROTATE_FOURS(v, by) __builtin_shufflevector(v, v, TURNED(0, by), TURNED(4, by), TURNED(8, by), TURNED(12, by))
+#elif LANES == 8
+#define LOW_HALVES RUN(0), RUN(8)
+#define HIGH_HALVES RUN(4), RUN(12)
+#define ROTATE_FOURS(v, by) __builtin_shufflevector(v, v, TURNED(0, by), TURNED(4, by))
+#endif
+
 INLINE float
 sum(vector v)
 {
@@ -104,6 +119,46 @@ sum(vector v)
 	v += ROTATE(v, 2);
 	v += ROTATE(v, 1);
 	return v[0];
+}
+
+/*
+ * to[i] = sum(v[i × stride]) of n vectors, n a constant.  Several are added
+ * together as long as that saves work; each in the order of sum().
+ */
+INLINE void
+sum_each(const int n, const vector *v, int stride, float *to)
+{
+#if LANES == 16
+	if (n == 4)
+	{
+		/* halves, then quarters: each quarter of d is one vector's */
+		vector		a = __builtin_shufflevector(v[0], v[stride], LOW_HALVES) +
+			__builtin_shufflevector(v[0], v[stride], HIGH_HALVES);
+		vector		b = __builtin_shufflevector(v[2 * stride], v[3 * stride], LOW_HALVES) +
+			__builtin_shufflevector(v[2 * stride], v[3 * stride], HIGH_HALVES);
+		vector		d = __builtin_shufflevector(a, b, EVEN_QUARTERS) + __builtin_shufflevector(a, b, ODD_QUARTERS);
+
+		d += ROTATE_FOURS(d, 2);
+		d += ROTATE_FOURS(d, 1);
+		for (int i = 0; i < 4; i++)
+			to[i] = d[4 * i];
+		return;
+	}
+#elif LANES == 8
+	if (n == 2)
+	{
+		vector		a = __builtin_shufflevector(v[0], v[stride], LOW_HALVES) +
+			__builtin_shufflevector(v[0], v[stride], HIGH_HALVES);
+
+		a += ROTATE_FOURS(a, 2);
+		a += ROTATE_FOURS(a, 1);
+		to[0] = a[0];
+		to[1] = a[4];
+		return;
+	}
+#endif
+	for (int i = 0; i < n; i++)
+		to[i] = sum(v[i * stride]);
 }
 
 INLINE float
