@@ -15,8 +15,9 @@
 /* weight rows that are widened or multiplied together, at most */
 #define PANEL_ROWS 256
 
-/* an item smaller than this costs more to hand out than it gains in balance */
-#define LEAST_ITEM_BYTES (32 * 1024)
+/* an item smaller than this costs more to hand out than it gains in balance; a larger one makes others wait */
+#define LEAST_ITEM_BYTES (16 * 1024)
+#define MOST_ITEM_BYTES (64 * 1024)
 
 static bool
 uses_library(const struct backend *cpu, int m)
@@ -93,11 +94,15 @@ item_rows(const struct backend *cpu, int n, int k, int m)
 	}
 	else
 	{
-		int			least = LEAST_ITEM_BYTES / (k * (int) precision_bytes(cpu->precision));
+		int			row_bytes = k * (int) precision_bytes(cpu->precision);
 
-		rows = threads == 1 ? n : n / (threads * 8);
-		if (rows < least)
-			rows = least;
+		rows = n / (threads * 8);
+		if (rows > MOST_ITEM_BYTES / row_bytes)
+			rows = MOST_ITEM_BYTES / row_bytes;
+		if (rows < LEAST_ITEM_BYTES / row_bytes)
+			rows = LEAST_ITEM_BYTES / row_bytes;
+		if (threads == 1)
+			rows = n;
 		rows = cpu_parts(rows < 1 ? 1 : rows, 4) * 4;
 	}
 	return cpu_smaller(rows, PANEL_ROWS);
