@@ -5,7 +5,7 @@
 #   make demo         from nothing to a ranking on this machine's CPU; make demo-stop removes it
 #   make check        every test, on clusters of its own; make deps installs what that and lint need
 #   make bench        benchorch beside other queues, minutes; make bench-quick: the hot path alone; make bench-makespan: whole pools;
-#                     bench-runner: the worker; bench-ranking: finalize()
+#                     bench-runner: the worker; bench-engine: the CPU engine; bench-ranking: finalize()
 #   make soak         10^6 random operations against the reference model; make kills: 1,000 killed workers, 20 immediate stops of the
 #                     server; make mutants: whether the random operations notice when the product is broken
 #   make gpu-check    everything that needs a GPU, in a few minutes; says so where there is none (status 77)
@@ -32,7 +32,7 @@ REGRESS_OPTS = --load-extension=benchorch
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=benchorch
 
 # What runs by itself and builds what it needs in a place of its own.
-ALONE = bench bench-makespan bench-quick bench-ranking bench-runner check deps demo demo-stop format gpu-check kills lint mutants soak print-regress print-isolation
+ALONE = bench bench-engine bench-makespan bench-quick bench-ranking bench-runner check deps demo demo-stop format gpu-check kills lint mutants soak print-regress print-isolation
 .PHONY: $(ALONE)
 
 ifeq ($(filter-out $(ALONE),$(or $(MAKECMDGOALS),all)),)
@@ -45,6 +45,8 @@ bench:
 	@test/bench/bench
 bench-quick:
 	@test/bench/bench --quick
+bench-engine:
+	@test/bench/engine
 bench-makespan:
 	@test/bench/makespan
 bench-ranking:

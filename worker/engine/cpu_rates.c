@@ -39,25 +39,32 @@ move_item(void *argument, int item, int thread)
 		cpu_scratch(moving->cpu, thread)[0] = moving->cpu->kernels->read(from, SLICE_BYTES);
 }
 
+/* all slices once; answers their bytes */
+static size_t
+pass_over(struct moving *moving)
+{
+	size_t		slices = moving->slices[0] + moving->slices[1];
+
+	pool_run(moving->cpu->pool, move_item, moving, (int) slices);
+	return slices * SLICE_BYTES;
+}
+
 /* bytes per second of the best pass over all slices */
 static double
 best_pass(struct moving *moving, double seconds)
 {
-	struct pool *pool = moving->cpu->pool;
-	size_t		slices = moving->slices[0] + moving->slices[1];
 	double		begin = machine_now();
 	double		best = 0;
 
-	if (slices == 0)
+	if (moving->slices[0] + moving->slices[1] == 0)
 		return NAN;
 	/* the first pass warms the caches and does not count */
 	for (int pass = 0; pass < 3 || machine_now() - begin < seconds; pass++)
 	{
 		double		start = machine_now();
-		double		rate;
+		double		bytes = (double) pass_over(moving);
+		double		rate = bytes / (machine_now() - start);
 
-		pool_run(pool, move_item, moving, (int) slices);
-		rate = (double) (slices * SLICE_BYTES) / (machine_now() - start);
 		if (pass > 0 && rate > best)
 			best = rate;
 	}
@@ -65,16 +72,31 @@ best_pass(struct moving *moving, double seconds)
 }
 
 /* the matrices and the KV cache: what a decode step at the end of the context reads */
-static double
-read_rate(struct backend *cpu, double seconds)
+static struct moving
+step_reading(struct backend *cpu)
 {
 	const struct cpu_layout *layout = &cpu->layout;
-	struct moving reading = {
+
+	return (struct moving){
 		.cpu = cpu,
 		.from = {cpu_area(cpu, AREA_WEIGHTS), cpu_area(cpu, AREA_KEYS)},
 		.slices = {layout->size[AREA_WEIGHTS] / SLICE_BYTES,
 				   (layout->offset[AREA_ROPE] - layout->offset[AREA_KEYS]) / SLICE_BYTES},
 	};
+}
+
+size_t
+cpu_read_once(struct backend *cpu)
+{
+	struct moving reading = step_reading(cpu);
+
+	return pass_over(&reading);
+}
+
+static double
+read_rate(struct backend *cpu, double seconds)
+{
+	struct moving reading = step_reading(cpu);
 
 	return best_pass(&reading, seconds);
 }
@@ -97,33 +119,51 @@ copy_rate(struct backend *cpu, double seconds)
 	return rate;
 }
 
-struct multiplication
-{
-	struct backend *cpu;
-	int			size;
-	const float *a;
-	const float *b;
-	float	   *c;
-};
-
 static void
 multiply_item(void *argument, int item, int thread)
 {
-	struct multiplication *m = argument;
-	int			threads = pool_threads(m->cpu->pool);
-	int			first = (int) ((int64_t) m->size * item / threads);
-	int			rows = (int) ((int64_t) m->size * (item + 1) / threads) - first;
+	struct cpu_square *square = argument;
+	struct backend *cpu = square->cpu;
+	int			size = square->size;
+	size_t		elements = (size_t) size * (size_t) size;
+	const float *a = square->matrices;
+	const float *b = a + elements;
+	float	   *c = square->matrices + 2 * elements;
+	int			threads = pool_threads(cpu->pool);
+	int			first = (int) ((int64_t) size * item / threads);
+	int			rows = (int) ((int64_t) size * (item + 1) / threads) - first;
 
 	(void) thread;
-	if (m->cpu->blas.sgemm != NULL)
-		m->cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_TRANSPOSE,
-						   m->size, rows, m->size, 1.0f, m->a, m->size,
-						   m->b + (size_t) first * (size_t) m->size, m->size,
-						   0.0f, m->c + first, m->size);
+	if (cpu->blas.sgemm != NULL)
+		cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_TRANSPOSE, size, rows, size, 1.0f, a, size,
+						b + (size_t) first * (size_t) size, size, 0.0f, c + first, size);
 	else
-		m->cpu->kernels->product_f32(m->b + (size_t) first * (size_t) m->size, (size_t) m->size,
-									 rows, m->size, m->a, (size_t) m->size, m->size,
-									 m->c + first, (size_t) m->size, false);
+		cpu->kernels->product_f32(b + (size_t) first * (size_t) size, (size_t) size, rows, size, a, (size_t) size, size,
+								  c + first, (size_t) size, false);
+}
+
+bool
+cpu_square_open(struct backend *cpu, int size, struct cpu_square *square)
+{
+	size_t		elements = (size_t) size * (size_t) size;
+
+	*square = (struct cpu_square){cpu, size, malloc(3 * elements * sizeof(float))};
+	if (square->matrices != NULL)
+		cpu->kernels->fill(square->matrices, cpu->workload.seed, (int) (2 * elements), 1.0f, 0.0f);
+	return square->matrices != NULL;
+}
+
+double
+cpu_square_once(struct cpu_square *square)
+{
+	pool_run(square->cpu->pool, multiply_item, square, pool_threads(square->cpu->pool));
+	return 2.0 * square->size * square->size * square->size;
+}
+
+void
+cpu_square_close(struct cpu_square *square)
+{
+	free(square->matrices);
 }
 
 /* square products of growing size, each thread with its share of the columns */
@@ -133,30 +173,26 @@ matrix_rate(struct backend *cpu, double seconds)
 	double		begin = machine_now();
 	double		best = 0;
 
-	for (int size = 512; size <= CPU_LARGEST_MATRIX; size *= 2)
+	for (int size = CPU_SMALLEST_MATRIX; size <= CPU_LARGEST_MATRIX; size *= 2)
 	{
-		size_t		elements = (size_t) size * (size_t) size;
-		float	   *matrices = malloc(3 * elements * sizeof(float));
-		struct multiplication m = {cpu, size, matrices, NULL, NULL};
+		struct cpu_square square;
 		double		last = 0;
 
-		if (matrices == NULL)
+		if (!cpu_square_open(cpu, size, &square))
 			break;
-		m.b = matrices + elements;
-		m.c = matrices + 2 * elements;
-		cpu->kernels->fill(matrices, cpu->workload.seed, (int) (2 * elements), 1.0f, 0.0f);
 		for (int pass = 0; pass < 4; pass++)
 		{
 			double		start = machine_now();
+			double		flops;
 
 			if (pass > 1 && start + last > begin + seconds)
 				break;
-			pool_run(cpu->pool, multiply_item, &m, pool_threads(cpu->pool));
+			flops = cpu_square_once(&square);
 			last = machine_now() - start;
 			if (pass > 0)
-				best = fmax(best, 2.0 * size * (double) elements / last);
+				best = fmax(best, flops / last);
 		}
-		free(matrices);
+		cpu_square_close(&square);
 		/* the next size takes eight times as long, at least twice */
 		if (machine_now() + 16 * last > begin + seconds)
 			break;

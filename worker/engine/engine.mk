@@ -68,6 +68,9 @@ build/benchorch-engine: $(ENGINE_BUILD)/main.o $(ENGINE_COMMON)
 build/test-engine-reference: $(ENGINE_BUILD)/test-reference.o $(ENGINE_BUILD)/test-transformer.o $(ENGINE_COMMON)
 	$(ENGINE_CC) $(ENGINE_CFLAGS) $(ENGINE_LDFLAGS) -pthread -o $@ $^ -lm -ldl
 
+build/bench-engine: test/bench/engine.c $(ENGINE_COMMON)
+	$(ENGINE_CC) $(ENGINE_FLAGS) $(ENGINE_CFLAGS) $(ENGINE_LDFLAGS) -o $@ $< $(ENGINE_COMMON) -lm -ldl
+
 $(ENGINE_KERNEL_OBJECTS): $(ENGINE_BUILD)/cpu_kernels_%.o: $(ENGINE_DIR)/cpu_kernels.c | $(ENGINE_BUILD)
 	$(ENGINE_CC) $(ENGINE_FLAGS) $(ENGINE_CFLAGS) $(ENGINE_KERNEL_FLAGS_$*) -DKERNELS=$* -c -o $@ $<
 
