@@ -172,6 +172,7 @@ is(defined $json->{noise_rel}, $json->{repeats} >= 3, 'noise from three repeats 
 cmp_ok($json->{host_memory_peak_bytes}, '>', $json->{memory}{weights_bytes}, 'memory holds the weights');
 
 cmp_ok($json->{setup_s}, '>', 0, 'how long it took to be ready');
+cmp_ok($json->{warm_up_s}, '>', 0, 'and to be warm');
 is($json->{gpu_memory_peak_bytes}, undef, 'no GPU, no GPU memory');
 ok(exists $json->{$_}, "says $_, if only null")
   for qw(energy_j throttled_share power_capped_share burst_output_tokens_per_s sustained_output_tokens_per_s);

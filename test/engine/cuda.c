@@ -104,6 +104,8 @@ run_shape(const struct backend_operations *operations, const struct shape *shape
 	if (status == ENGINE_OK)
 		status = operations->prefill(backend, prompt, (shape->prompt + 1) / 2, sampled, error);
 	if (status == ENGINE_OK)
+		status = operations->settle(backend, error);
+	if (status == ENGINE_OK)
 		status = operations->prefill(backend, prompt, shape->prompt, sampled, error);
 	if (status == ENGINE_OK)
 		status = operations->logits(backend, &logits, error);

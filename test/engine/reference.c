@@ -262,6 +262,8 @@ test_run(const struct shape *shape, const struct workload *workload, int run,
 
 	if (status == ENGINE_OK)
 		status = cpu_backend.prepare(backend, workload, &error);
+	if (status == ENGINE_OK)
+		status = cpu_backend.settle(backend, &error);
 	if (status == ENGINE_USAGE)
 		printf("ok %d # skip %s\n", ++tests, error.message);
 	else if (status != ENGINE_OK)

@@ -2,9 +2,11 @@
  * backend.h: the table of operations that a device fills.
  *
  * A backend is one model on one device.  open() makes its weights, prepare()
- * takes what a workload needs beside them, as often as workloads change;
- * nothing is allocated afterwards.  plan() takes nothing and is asked first, so
- * that a config that does not fit is refused and never killed.
+ * takes what a workload needs beside them, as often as workloads change, and
+ * settle() does what would disturb a measurement later and need not be waited
+ * for by the first launch; nothing is allocated afterwards.  plan() takes nothing
+ * and is asked first, so that a config that does not fit is refused and never
+ * killed.
  *
  * prefill() and decode() return when the sampled tokens are in host memory:
  * the caller's clock around them is the measurement.  Which tokens are fed is
@@ -20,7 +22,7 @@
 #include "engine.h"
 
 /* grows with every change of this file; a plugin of another number is refused */
-#define BACKEND_INTERFACE 1
+#define BACKEND_INTERFACE 2
 
 /* a plugin benchorch-engine-NAME.so has one struct backend_operations of this name */
 #define BACKEND_SYMBOL "benchorch_engine_backend"
@@ -98,10 +100,13 @@ struct backend_operations
 							   struct engine_error *error);
 	void (*close)(struct backend *backend);
 
-	/* readies the opened model for a workload of its precision */
+	/* readies the opened model for a workload of its precision: prefill() may be called */
 	enum engine_status (*prepare)(struct backend *backend,
 								  const struct workload *workload,
 								  struct engine_error *error);
+
+	/* once after prepare(), before decode(), rate() and whatever is timed */
+	enum engine_status (*settle)(struct backend *backend, struct engine_error *error);
 
 	/*
 	 * Empties the KV cache and runs tokens[request × length + position];

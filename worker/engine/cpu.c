@@ -38,7 +38,7 @@ plan(const struct backend *cpu, const struct architecture *a, const struct workl
 	plan->total = plan->weights + plan->kv_cache + plan->activations + plan->library;
 	plan->available = machine_available_memory();
 	if (cpu != NULL)
-		plan->available += (int64_t) (cpu->layout.weights + cpu->mapped) + plan->library;
+		plan->available += (int64_t) (cpu->layout.weights + cpu->touched) + plan->library;
 	return ENGINE_OK;
 }
 
@@ -125,6 +125,14 @@ prepare(struct backend *cpu, const struct workload *workload, struct engine_erro
 }
 
 static enum engine_status
+settle(struct backend *cpu, struct engine_error *error)
+{
+	(void) error;
+	cpu_touch_workspace(cpu);
+	return ENGINE_OK;
+}
+
+static enum engine_status
 prefill(struct backend *cpu, const int32_t *tokens, int length, int32_t *sampled, struct engine_error *error)
 {
 	(void) error;
@@ -201,6 +209,7 @@ const struct backend_operations cpu_backend = {
 	.open = cpu_open,
 	.close = cpu_close,
 	.prepare = prepare,
+	.settle = settle,
 	.prefill = prefill,
 	.decode = decode,
 	.logits = logits,

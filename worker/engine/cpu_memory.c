@@ -4,8 +4,12 @@
  *
  * The weights are one mapping and the workspace (KV cache and activations)
  * another, whose layouts are computed before they are taken.  Every page is
- * touched when it is mapped: a measurement neither allocates nor faults.  A
- * workspace that is large enough is kept for the next workload.
+ * touched before anything is timed: a measurement neither allocates nor faults.
+ *
+ * Of the workspace only addresses are taken, as many as the machine has memory;
+ * it grows within them and keeps the pages that it has, for giving out new ones
+ * is slow (a second for some hundred megabytes on a virtual machine).  So they
+ * are touched apart, when the first launch has been made.
  */
 #define _GNU_SOURCE
 #include "cpu_memory.h"
@@ -14,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "cpu_attention.h"
 #include "cpu_linear.h"
@@ -97,12 +102,11 @@ cpu_lay_out(const struct architecture *a, const struct workload *workload, int t
 	return layout;
 }
 
-/* a mapping on a huge page's boundary so that huge pages can be used */
+/* addresses from a huge page's boundary on, so that huge pages can be used; NULL where there are none */
 static char *
-map_memory(size_t size)
+map_memory(size_t size, int protection)
 {
-	char	   *memory = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE,
-						MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char	   *memory = mmap(NULL, size + HUGE_PAGE, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	size_t		before;
 
 	if (memory == MAP_FAILED)
@@ -129,18 +133,17 @@ touch_item(void *argument, int item, int thread)
 	size_t		left = touching->size - first;
 
 	(void) thread;
-	memset(touching->from + first, 0, left < SLICE_BYTES ? left : SLICE_BYTES);
+	for (size_t i = 0; i < left && i < SLICE_BYTES; i += PAGE)
+		*(volatile char *) (touching->from + first + i) = 0;
 }
 
-/* mapped, and all pages given out; NULL where that fails */
-static char *
-take_memory(struct pool *pool, size_t size)
+/* has pages of fresh memory given out, by all threads */
+static void
+touch_memory(struct pool *pool, char *from, size_t size)
 {
-	struct touching touching = {map_memory(size), size};
+	struct touching touching = {from, size};
 
-	if (touching.from != NULL)
-		pool_run(pool, touch_item, &touching, (int) ((size + SLICE_BYTES - 1) / SLICE_BYTES));
-	return touching.from;
+	pool_run(pool, touch_item, &touching, (int) ((size + SLICE_BYTES - 1) / SLICE_BYTES));
 }
 
 struct filling
@@ -236,10 +239,13 @@ cpu_make_weights(struct backend *cpu)
 {
 	float	   *rows = malloc((size_t) pool_threads(cpu->pool) * most_columns(&cpu->a) * sizeof(float));
 
-	cpu->weights = take_memory(cpu->pool, cpu->layout.weights);
+	cpu->weights = map_memory(cpu->layout.weights, PROT_READ | PROT_WRITE);
 	cpu->layers = calloc((size_t) cpu->a.n_layers, sizeof(struct cpu_layer));
 	if (cpu->weights != NULL && cpu->layers != NULL && rows != NULL)
+	{
+		touch_memory(cpu->pool, cpu->weights, cpu->layout.weights);
 		make_tensors(cpu, rows);
+	}
 	free(rows);
 	return cpu->weights != NULL && cpu->layers != NULL && rows != NULL;
 }
@@ -251,34 +257,66 @@ rope_item(void *argument, int item, int thread)
 	int			d = (int) cpu->a.head_dim;
 
 	(void) thread;
-	for (int position = item * 256; position < cpu_smaller(cpu->layout.capacity, (item + 1) * 256); position++)
+	for (int i = 0; i < d / 2; i++)
 	{
-		float	   *cosines = cpu_floats(cpu, AREA_ROPE) + (size_t) position * (size_t) d;
+		double		frequency = pow(MODEL_ROPE_BASE, -2.0 * i / d);
 
-		for (int i = 0; i < d / 2; i++)
+		for (int position = item * 256; position < cpu_smaller(cpu->layout.capacity, (item + 1) * 256); position++)
 		{
-			double		angle = position * pow(MODEL_ROPE_BASE, -2.0 * i / d);
+			float	   *cosines = cpu_floats(cpu, AREA_ROPE) + (size_t) position * (size_t) d;
 
-			cosines[i] = (float) cos(angle);
-			cosines[d / 2 + i] = (float) sin(angle);
+			cosines[i] = (float) cos(position * frequency);
+			cosines[d / 2 + i] = (float) sin(position * frequency);
 		}
 	}
+}
+
+/* addresses for the largest workspace that there can be, or at least for this one */
+static bool
+reserve_workspace(struct backend *cpu, size_t size)
+{
+	size_t		all = (size_t) sysconf(_SC_PHYS_PAGES) * (size_t) sysconf(_SC_PAGESIZE);
+
+	if (cpu->workspace != NULL)
+		munmap(cpu->workspace, cpu->reserved);
+	cpu->mapped = cpu->touched = 0;
+	cpu->reserved = all > size ? round_up(all, PAGE) : size;
+	cpu->workspace = map_memory(cpu->reserved, PROT_NONE);
+	if (cpu->workspace == NULL)
+	{
+		/* a limit on addresses */
+		cpu->reserved = size;
+		cpu->workspace = map_memory(size, PROT_NONE);
+	}
+	return cpu->workspace != NULL;
 }
 
 bool
 cpu_make_workspace(struct backend *cpu)
 {
-	if (cpu->mapped < cpu->layout.workspace)
+	size_t		size = round_up(cpu->layout.workspace, PAGE);
+
+	if (cpu->reserved < size && !reserve_workspace(cpu, size))
+		cpu->reserved = 0;
+	if (cpu->mapped < size && cpu->reserved >= size)
 	{
-		/* not both at once: what was planned is the larger alone */
-		if (cpu->workspace != NULL)
-			munmap(cpu->workspace, cpu->mapped);
-		cpu->workspace = take_memory(cpu->pool, cpu->layout.workspace);
-		cpu->mapped = cpu->workspace != NULL ? cpu->layout.workspace : 0;
+		if (mprotect(cpu->workspace, size, PROT_READ | PROT_WRITE) != 0)
+			return false;
+		cpu->mapped = size;
 	}
-	if (cpu->workspace != NULL)
-		pool_run(cpu->pool, rope_item, cpu, cpu_parts(cpu->layout.capacity, 256));
-	return cpu->workspace != NULL;
+	if (cpu->mapped < size)
+		return false;
+	pool_run(cpu->pool, rope_item, cpu, cpu_parts(cpu->layout.capacity, 256));
+	return true;
+}
+
+void
+cpu_touch_workspace(struct backend *cpu)
+{
+	if (cpu->touched >= cpu->mapped)
+		return;
+	touch_memory(cpu->pool, cpu->workspace + cpu->touched, cpu->mapped - cpu->touched);
+	cpu->touched = cpu->mapped;
 }
 
 void
@@ -287,6 +325,6 @@ cpu_free_memory(struct backend *cpu)
 	if (cpu->weights != NULL)
 		munmap(cpu->weights, cpu->layout.weights);
 	if (cpu->workspace != NULL)
-		munmap(cpu->workspace, cpu->mapped);
+		munmap(cpu->workspace, cpu->reserved);
 	free(cpu->layers);
 }

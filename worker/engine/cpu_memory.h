@@ -12,8 +12,11 @@ extern struct cpu_layout cpu_lay_out(const struct architecture *a, const struct 
 /* maps and fills the weights, as the backend's layout says; false where memory runs out */
 extern bool cpu_make_weights(struct backend *cpu);
 
-/* maps the workspace, or keeps the one there is where that is large enough; likewise */
+/* makes the workspace as large as the layout says, or leaves it so; likewise.  Its new pages are not given out yet. */
 extern bool cpu_make_workspace(struct backend *cpu);
+
+/* gives out all pages of the workspace, before anything is timed */
+extern void cpu_touch_workspace(struct backend *cpu);
 
 extern void cpu_free_memory(struct backend *cpu);
 

@@ -87,7 +87,9 @@ struct backend
 	struct cpu_layout layout;
 	char	   *weights;
 	char	   *workspace;
-	size_t		mapped;			/* bytes of the workspace, at least what the layout says */
+	size_t		reserved;		/* bytes of the workspace's addresses, */
+	size_t		mapped;			/* of these what may be used, at least what the layout says, */
+	size_t		touched;		/* and whose pages are given out */
 	const struct cpu_kernels *kernels;
 	struct cpu_blas blas;
 	struct pool *pool;

@@ -189,7 +189,7 @@ prepare(struct backend *cuda, const struct workload *workload, struct engine_err
 		return engine_fail(error, ENGINE_INTERNAL, "out of memory");
 	status = cuda_make_workspace(cuda, error);
 	if (status == ENGINE_OK)
-		status = cuda_prepare_forward(cuda, error);
+		cuda_choose(cuda);
 	taken = (int64_t) (cuda->layout.weights + cuda->allocated);
 	if (taken > cuda->most_memory)
 		cuda->most_memory = taken;
@@ -282,6 +282,7 @@ __attribute__((visibility("default"))) const struct backend_operations benchorch
 	.open = cuda_open,
 	.close = cuda_close,
 	.prepare = prepare,
+	.settle = cuda_settle,
 	.prefill = cuda_prefill,
 	.decode = cuda_decode,
 	.logits = logits,

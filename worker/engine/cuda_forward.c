@@ -347,16 +347,21 @@ suits_own_products(const struct backend *cuda)
 		cuda_vector_shared((int) longest, cuda->workload.batch_size) + 1024 <= cuda->shared;
 }
 
+void
+cuda_choose(struct backend *cuda)
+{
+	cuda->own_products = suits_own_products(cuda);
+	cuda->splits = choose_splits(cuda);
+}
+
 enum engine_status
-cuda_prepare_forward(struct backend *cuda, struct engine_error *error)
+cuda_settle(struct backend *cuda, struct engine_error *error)
 {
 	int			length = cuda->workload.input_tokens;
 	int64_t		total = (int64_t) cuda->workload.batch_size * length;
 	enum engine_status status = ENGINE_OK;
 	int			rows;
 
-	cuda->own_products = suits_own_products(cuda);
-	cuda->splits = choose_splits(cuda);
 	for (int64_t first = 0; first < total && status == ENGINE_OK; first += rows)
 	{
 		rows = next_rows(cuda, first, length);

@@ -6,8 +6,11 @@
 
 #include "cuda_state.h"
 
-/* chooses how a prepared backend runs, times its products, and captures its decode step */
-extern enum engine_status cuda_prepare_forward(struct backend *cuda, struct engine_error *error);
+/* chooses how a workload is run */
+extern void cuda_choose(struct backend *cuda);
+
+/* times the workload's products, for the best of the library's, and captures its decode step */
+extern enum engine_status cuda_settle(struct backend *cuda, struct engine_error *error);
 
 extern enum engine_status cuda_prefill(struct backend *cuda, const int32_t *tokens, int length, int32_t *sampled,
 									   struct engine_error *error);

@@ -14,6 +14,7 @@
 struct measurement
 {
 	double		setup_s;		/* from the config's arrival to the first launch */
+	double		warm_up_s;		/* from there on, with what is readied for the first time */
 
 	/* one value per repeat: a whole batch, from prompt to last token */
 	int			repeats;

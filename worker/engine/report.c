@@ -52,6 +52,7 @@ struct result
 	int64_t		output_tokens;
 	double		duration_s;
 	double		setup_s;
+	double		warm_up_s;
 	double		burst_output_tokens_per_s;
 	double		sustained_output_tokens_per_s;
 	double		gpu_memory_peak_bytes;
@@ -115,6 +116,7 @@ static const struct
 	FIELD(FIELD_INTEGER, output_tokens),
 	FIELD(FIELD_NUMBER, duration_s),
 	FIELD(FIELD_NUMBER, setup_s),
+	FIELD(FIELD_NUMBER, warm_up_s),
 	FIELD(FIELD_NUMBER, burst_output_tokens_per_s),
 	FIELD(FIELD_NUMBER, sustained_output_tokens_per_s),
 	FIELD(FIELD_NUMBER, gpu_memory_peak_bytes),
@@ -160,6 +162,7 @@ compute_result(const struct report *report)
 		.requests_completed = (int64_t) (repeats * batch),
 		.duration_s = m->duration_s,
 		.setup_s = m->setup_s,
+		.warm_up_s = m->warm_up_s,
 		.burst_output_tokens_per_s = m->burst_tokens_per_s,
 		.sustained_output_tokens_per_s = m->sustained_tokens_per_s,
 		.gpu_memory_peak_bytes = report->device_memory_peak < 0 ? NAN : (double) report->device_memory_peak,

@@ -172,6 +172,8 @@ session_calibrate(struct session *session, const struct request *request, FILE *
 	enum engine_status status = get_ready(session, request, &report.plan, error);
 
 	if (status == ENGINE_OK)
+		status = session->operations->settle(session->backend, error);
+	if (status == ENGINE_OK)
 		status = session->operations->rate(session->backend, RATE_READ, seconds, &ceilings.read_bytes_per_s, error);
 	if (status == ENGINE_OK)
 		status = session->operations->rate(session->backend, RATE_COPY, seconds, &ceilings.copy_bytes_per_s, error);
