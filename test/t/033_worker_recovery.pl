@@ -32,6 +32,7 @@ my %frameworks = (
 	quick => q({"command": ["sh", "-c", "sleep 0.0{batch_size}; echo '{{\"config\": {config_id}}}'"]}),
 	held => q({"command": ["sh", "-c", "echo $$ > $HOME/new; mv $HOME/new $HOME/running; while test -e $HOME/hold; do sleep 0.05; done; echo '{{}}'"]}),
 	deadly => q({"command": ["sh", "-c", "test {batch_size} != 3 || kill -9 $(awk '/^PPid/ {{ print $2 }}' /proc/$PPID/status); echo '{{}}'"]}),
+	deadly_lane => q({"protocol": "stream", "command": ["sh", "-c", "kill -9 $(awk '/^PPid/ {{ print $2 }}' /proc/$PPID/status)"]}),
 	fragile => q({"command": ["sh", "-c", "test -z \"$BROKEN\" && echo '{{}}'"]}));
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -168,7 +169,7 @@ my %steps = (
 	after_claim => [ 1, 0, 0 ],
 	before_start => [ 2, 1, 1 ],
 	after_start_sent => [ 2, 1, 2 ],
-	after_start => [ 2, 2, 2 ],
+	after_start => [ 2, 1, 2 ],
 	during_run => [ 2, 2, 2 ],
 	after_run => [ 2, 1, 1 ],
 	after_hand_in_sent => [ 2, 0, 1 ],
@@ -337,6 +338,17 @@ is(counts($model), 'completed 8, failed 1', 'then fails, and takes no other alon
 is(sql(qq{SELECT string_agg(DISTINCT batch_size || ' ' || outcome || ' ' || blamed, ',') || ' ' || count(*) FROM benchorch.attempts a
 	JOIN benchorch.benchmark_configs c ON c.id = a.config_id WHERE model_version_id = '$model'}), '3 lost true 4', 'its losses are on record, and no others');
 nothing_twice('a deadly config');
+
+# So does one whose engine does, before it is ready.
+$model = matrix('deadly_lane', 1);
+$deaths = 0;
+while (end_of(start_worker($worker, '--framework', 'deadly_lane', '--name', 'doomed', '--until-settled')) == -9)
+{
+	last if ++$deaths == 20;
+}
+is($deaths, 4, 'a config whose engine kills its worker is blamed for it');
+is(counts($model), 'failed 1', 'and fails');
+nothing_twice('a deadly engine');
 
 # --------------------------------------------------------- a broken machine
 

@@ -46,15 +46,20 @@ close $file;
 chmod 0755, "$home/runner";
 sql(qq{SELECT benchorch.register_framework('runner', '{"protocol": "stream", "command": ["$home/runner"]}')});
 
+# One that ends when its file has gone.
+sql(q{SELECT benchorch.register_framework('gated', $json${"command": ["sh", "-c",
+	"echo {batch_size} >> $HOME/begun; while test -e $HOME/hold-{batch_size}; do sleep 0.02; done; echo '{{\"ran\": {config_id}}}'"]}$json$)});
+
 sub model_for
 {
-	my ($n) = @_;
+	my ($n, $framework) = @_;
+	$framework //= 'runner';
 	my $sizes = join ', ', 1 .. $n;
-	sql(qq{SELECT benchorch.create_template('t$n', '{"hardware": ["box"], "frameworks": ["runner"], "workloads": ["chatbot"],
+	sql(qq{SELECT benchorch.create_template('t$n', '{"hardware": ["box"], "frameworks": ["$framework"], "workloads": ["chatbot"],
 		"batch_sizes": [$sizes], "sequence_lengths": [1024]}')});
 	my $id = sql(q{SELECT benchorch.register_model('model')});
 	sql("SELECT benchorch.populate_matrix('$id', template => 't$n')");
-	unlink "$home/ran";
+	unlink "$home/ran", "$home/begun";
 	return $id;
 }
 
@@ -64,7 +69,7 @@ sub start_worker
 	my ($binary, $name, @options) = @_;
 	my %it = (log => "$PostgreSQL::Test::Utils::log_path/outages_" . $number++ . '.json');
 	unlink $it{log};
-	$it{handle} = IPC::Run::start([ $binary, '--db', $node->connstr('postgres'), '--hardware', 'box', '--name', $name, '--framework', 'runner',
+	$it{handle} = IPC::Run::start([ $binary, '--db', $node->connstr('postgres'), '--hardware', 'box', '--name', $name, '--framework', 'runner', '--framework', 'gated',
 		'--work-dir', $work_dir, '--spool', $spool, '--log', $it{log}, '--until-settled', @options ], '<', \undef, '>', \$it{out}, '2>', \$it{err},
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default + $outage));
 	return \%it;
@@ -93,8 +98,13 @@ sub wait_until
 }
 sub spooled
 {
-	my @files = glob "$spool/*/*.result";
-	return @files;
+	return grep { slurp_file($_) =~ /^benchorch-result 1 / } glob "$spool/*/*.result";
+}
+# Batch sizes of the gated runs that have begun, in order.
+sub begun
+{
+	my @sizes = -e "$home/begun" ? split /\n/, slurp_file("$home/begun") : ();
+	return @sizes;
 }
 
 # ------------------------------------------------------- restarts and absence
@@ -147,6 +157,74 @@ is(end_of(start_worker($worker, 'mortal', '--spool', "$work_dir/other")), 0, 'it
 is(end_of(start_worker($worker, 'heir')), 0, 'then its spool is found');
 is(sql(qq{SELECT count(*) || ' ' || count(*) FILTER (WHERE accepted) FROM benchorch.benchmark_results WHERE model_version_id = '$model'}), '3 2',
 	'the late result is kept, as unaccepted');
+
+# ------------- a run that ends while the worker waits for the database, and dies
+
+# The postmaster and all of its processes.
+sub signal_server
+{
+	my ($signal) = @_;
+	my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+	my @pids = ($postmaster, map { /(\d+)/g } `ps -o pid= --ppid $postmaster`);
+	kill $signal => @pids;
+}
+
+foreach my $how ('frozen', 'gone')
+{
+	append_to_file("$home/hold-$_", '') foreach 1 .. 40;
+	$model = model_for(40, 'gated');	# enough for a batch of two
+	$it = start_worker($worker, 'mortal');
+	wait_until("the first run, $how", sub { begun() == 1 });
+	my ($first) = begun();
+	# hand_in of the first one waits for this lock while the second one runs
+	my $lock = $node->background_psql('postgres');
+	$lock->query_safe(qq{BEGIN; SELECT FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND batch_size = $first FOR UPDATE});
+	unlink "$home/hold-$first";
+	wait_until("a statement that waits, $how", sub { sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%hand_in%'}) > 0 });
+	wait_until("the second run, $how", sub { begun() == 2 });
+	if ($how eq 'frozen')
+	{
+		signal_server('STOP');
+	}
+	else
+	{
+		$node->stop('immediate');
+		$lock->{run}->kill_kill;
+	}
+	unlink glob "$home/hold-*";
+	wait_until("the result, $how", sub { spooled() == 2 });
+	$it->{handle}->signal('KILL');
+	is(end_of($it), -9, "$how: a worker that waits for the database is killed after a run's end");
+	if ($how eq 'frozen')
+	{
+		signal_server('CONT');
+		$lock->quit;
+	}
+	else
+	{
+		$node->start;
+	}
+	is(end_of(start_worker($worker, 'mortal')), 0, "$how: the next process on the spool");
+	is(sql(qq{SELECT count(*) || ' ' || count(DISTINCT config_id) || ' ' || bool_and(accepted) FROM benchorch.benchmark_results WHERE model_version_id = '$model'}),
+		'40 40 true', "$how: hands in what had ended meanwhile");
+	is(scalar(begun()), 40, "$how: nothing is run twice");
+	is(scalar(spooled()), 0, "$how: the spool is empty");
+}
+
+# ------------------------------ a claim that has gone when its run is begun
+
+append_to_file("$home/hold-$_", '') foreach 1 .. 40;
+$model = model_for(40, 'gated');
+$it = start_worker($worker, 'late');
+wait_until('the first run', sub { begun() == 1 });
+my ($first) = begun();
+sql(qq{SELECT benchorch.update_status(id, 'cancelled') FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND batch_size <> $first});
+unlink "$home/hold-$first";
+is(end_of($it), 0, 'a config that has been cancelled before its start');
+like(slurp_file($it->{log}), qr/"event":"start_refused"/, 'is found out by the start call');
+is(sql(qq{SELECT string_agg(status || ' ' || n, ', ' ORDER BY status) || ': ' || (SELECT count(*) FROM benchorch.benchmark_results WHERE model_version_id = '$model')
+	FROM (SELECT status, count(*) AS n FROM benchorch.benchmark_configs WHERE model_version_id = '$model' GROUP BY status) AS s}), 'cancelled 39, completed 1: 1', 'its run is killed, and nothing comes of it');
+unlink glob "$home/hold-*";
 
 # -------------------------------------------------------------- a bad disk
 

@@ -154,16 +154,25 @@ batch_free(Batch *batch)
 	*batch = (Batch){0};
 }
 
+static const char start_sql[] = "SELECT FROM " UNFLUSHED "benchorch.start($1, $2) AS started";
+
 DatabaseStatus
 call_start(const Config *config)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(config->config_id), TEXT_PARAM(config->claim_id)};
 	PGresult   *result;
-	DatabaseStatus status =
-		database_query("SELECT FROM " UNFLUSHED "benchorch.start($1, $2) AS started", 2, params, &result);
+	DatabaseStatus status = database_query(start_sql, 2, params, &result);
 
 	PQclear(result);
 	return status;
+}
+
+bool
+call_start_beside(const Config *config, void (*answer)(const PGresult *result))
+{
+	const DatabaseParam params[] = {TEXT_PARAM(config->config_id), TEXT_PARAM(config->claim_id)};
+
+	return presence_ask(start_sql, 2, params, answer);
 }
 
 DatabaseStatus

@@ -34,6 +34,8 @@ extern DatabaseStatus call_describe(const char *config_id, Batch *batch);
 extern void batch_free(Batch *batch);
 
 extern DatabaseStatus call_start(const Config *config);
+/* The same beside the main connection, without waiting: false where that is not possible now. */
+extern bool call_start_beside(const Config *config, void (*answer)(const PGresult *result));
 
 /* What became of a config that was handed in. */
 typedef struct Receipt
@@ -42,7 +44,6 @@ typedef struct Receipt
 	char		status[16];
 } Receipt;
 
-/* output.data NULL: there was none. */
 /* output NULL: there was none. */
 extern DatabaseStatus call_hand_in(const char *config_id, const char *claim_id, const char *outcome,
 								   const Buffer *output, const Buffer *log, const char *details, Receipt *receipt);

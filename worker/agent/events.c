@@ -34,6 +34,7 @@ static int	timer_count;
 
 static void (*on_stop)(int count);
 static void (*on_child)(void);
+static void (*on_step)(void);
 static int	stop_signal;
 static int	stop_count;
 
@@ -107,6 +108,12 @@ void
 events_on_child(void (*handler)(void))
 {
 	on_child = handler;
+}
+
+void
+events_on_step(void (*handler)(void))
+{
+	on_step = handler;
 }
 
 void
@@ -203,6 +210,8 @@ events_wait(double until)
 		timer->handler(timer->context);
 		i = -1;					/* the handler may have changed the list */
 	}
+	if (on_step != NULL)
+		on_step();
 }
 
 int

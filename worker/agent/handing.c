@@ -2,13 +2,16 @@
  * Results on their way: from a run's end over the spool to the database.
  *
  * A result is never dropped: it is in the spool from its run's end until the
- * database has answered, whatever the worker waits for meanwhile.  Two may be
- * under way: the one that is handed in while the next config runs, and that
- * one's, if it ends before the database has answered.
+ * database has answered, whatever the worker waits for meanwhile.  Written, it
+ * survives the worker; flushed, a few milliseconds later, the machine's end.
+ * A flush may take as long, and the machine had better work by then.  Two
+ * results may be under way: the one that is handed in while the next config
+ * runs, and that one's, if it ends before the database has answered.
  */
 #include "handing.h"
 
 #include "calls.h"
+#include "events.h"
 #include "faults.h"
 #include "holdings.h"
 #include "log.h"
@@ -17,6 +20,8 @@
 
 #include <stdlib.h>
 
+#define FLUSH_WITHIN 0.005		/* seconds after a run's end: by then the next one has begun */
+
 typedef struct Kept
 {
 	Result		result;
@@ -24,8 +29,17 @@ typedef struct Kept
 } Kept;
 
 static Kept *kept;				/* the oldest first */
+static Timer flush_timer;
 
 /* ----------------------------------------------------------------- keeping */
+
+static void
+flush_kept(void *context)
+{
+	(void) context;
+	for (Kept *one = kept; one != NULL; one = one->next)
+		spool_flush(&one->result);
+}
 
 void
 handing_keep(Result *result)
@@ -38,6 +52,7 @@ handing_keep(Result *result)
 	(*link)->result = *result;
 	*result = (Result){0};
 	spool_write(&(*link)->result);
+	events_set_timer(&flush_timer, events_now() + FLUSH_WITHIN, flush_kept, NULL);
 }
 
 /* -------------------------------------------------------------- handing in */
@@ -83,6 +98,7 @@ hand_in(Result *result)
 	DatabaseStatus status;
 
 	spool_flush(result);
+	FAULT_POINT("before_hand_in");
 	status = call_hand_in(result->config_id, result->claim_id, result->outcome,
 						  result->has_output ? &result->output : NULL, &result->log, result->details.data, &receipt);
 	if (status == DATABASE_REFUSED)
@@ -101,19 +117,26 @@ hand_in(Result *result)
 	log_end_of_run(result, &receipt);
 }
 
+bool
+handing_next(void)
+{
+	Kept	   *first = kept;
+
+	if (first == NULL)
+		return false;
+	kept = first->next;			/* another may come meanwhile */
+	hand_in(&first->result);
+	result_free(&first->result);
+	free(first);
+	FAULT_POINT("after_hand_in");
+	return true;
+}
+
 void
 handing_all(void)
 {
-	while (kept != NULL)
-	{
-		Kept	   *first = kept;
-
-		kept = first->next;		/* another may come meanwhile */
-		hand_in(&first->result);
-		result_free(&first->result);
-		free(first);
-		FAULT_POINT("after_hand_in");
-	}
+	while (handing_next())
+		;
 }
 
 /* ------------------------------------------------------ beginning and end */
@@ -140,5 +163,6 @@ handing_begin(const char *spool)
 void
 handing_end(void)
 {
+	events_clear_timer(&flush_timer);
 	spool_close();
 }

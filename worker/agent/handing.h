@@ -10,7 +10,8 @@
 /* Takes the result over, and writes it to the spool; waits for nothing. */
 extern void handing_keep(Result *result);
 
-/* Hands in all that was kept. */
+/* Hands in the oldest that was kept; false where there is none.  All of them. */
+extern bool handing_next(void);
 extern void handing_all(void);
 
 /*

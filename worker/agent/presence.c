@@ -20,6 +20,7 @@
 #include "buffer.h"
 #include "database.h"
 #include "events.h"
+#include "faults.h"
 #include "log.h"
 
 #include <math.h>
@@ -52,6 +53,7 @@ static double pause_length;
 static bool first;				/* no try has come to an end yet */
 static bool told;				/* that it is not shown */
 static void (*asked)(const PGresult *result);	/* who waits for the answer to a statement of presence_ask */
+static int	unsent;				/* 1: some of it waits for the socket */
 
 static void try_to_connect(void *context);
 static void ready(void *context);
@@ -228,9 +230,24 @@ presence_ask(const char *sql, int nparams, const DatabaseParam *params, void (*a
 		return false;
 	}
 	asked = answer_handler;
+	unsent = PQflush(connection);
+	if (unsent == 0)
+		FAULT_SENT(sql);
 	events_set_timer(&timer, events_now() + ANSWER_SECONDS, patience_over, NULL);
-	watch(POLLIN | POLLOUT);
+	watch(unsent ? POLLIN | POLLOUT : POLLIN);
 	return true;
+}
+
+bool
+presence_is_asked(void)
+{
+	return asked != NULL;
+}
+
+bool
+presence_is_sending(void)
+{
+	return asked != NULL && unsent != 0;
 }
 
 static void
@@ -276,8 +293,6 @@ try_to_connect(void *context)
 static void
 ready(void *context)
 {
-	int			unsent;
-
 	(void) context;
 	if (state == PRESENCE_CONNECTING)
 	{

@@ -21,6 +21,10 @@ extern void presence_stop(void);
 extern bool presence_ask(const char *sql, int nparams, const DatabaseParam *params,
 						 void (*answer)(const PGresult *result));
 
+/* Whether such a statement is under way, and whether some of it has not left yet. */
+extern bool presence_is_asked(void);
+extern bool presence_is_sending(void);
+
 /* Whether the first try has not come to an end yet. */
 extern bool presence_begins(void);
 

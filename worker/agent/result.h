@@ -18,7 +18,7 @@ typedef struct Result
 	Buffer		details;		/* JSON */
 	Buffer		message;		/* stands in details, too */
 	double		seconds;
-	int			spooled;		/* its file in the spool, locked; 0: none (spool.c) */
+	struct SpoolFile *spooled;	/* its file in the spool; NULL: none */
 } Result;
 
 extern void result_free(Result *result);

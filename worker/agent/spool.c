@@ -1,11 +1,17 @@
 /*
  * Results on disk, from their run's end until the database has taken them.
  *
- * One file a result, DIRECTORY/IDENTITY/CONFIG-CLAIM.result: a line of text
- * that says how long each part is, then the parts.  Written under another name
- * and renamed, so that a file with the right name is whole; a checksum tells
- * what a failing disk has made of it.  Identity is the database's, so that a
- * result never goes to another one.
+ * One file a result, DIRECTORY/IDENTITY/PID-NUMBER.result: a line of text that
+ * says how long each part is, then the parts.  The line is written last, so
+ * that a file which begins with it is whole; a checksum tells what a failing
+ * disk has made of it.  Identity is the database's, so that a result never
+ * goes to another one.
+ *
+ * A process writes over its own files again and again, a longer result's end
+ * may stand behind a shorter one: so a result costs one flush, of its bytes,
+ * and none of the directory.  What a crash of the machine
+ * brings back of a result that had been handed in is handed in once more,
+ * which changes nothing.
  *
  * Several workers may share a spool.  One that starts hands in whatever it
  * finds and nobody has locked: the process whose result it is keeps its file
@@ -24,18 +30,28 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define HEADER_FORMAT "benchorch-result 1 %s %s %s %d %zu %zu %zu %08" PRIx32 "\n"
+#define HEADER_SIZE 256			/* filled up with spaces */
 #define SUFFIX ".result"
-#define UNFINISHED ".new"
-#define UNFINISHED_SECONDS 60	/* since it was last written to */
+#define KEPT_SIZE 1000000		/* bytes of an empty file */
+
+struct SpoolFile
+{
+	char	   *path;
+	int			fd;				/* locked */
+	bool		ours;			/* made by this process, which uses it again */
+	bool		named;			/* its name survives the machine's end */
+	bool		flushed;		/* so do its bytes */
+	struct SpoolFile *next;		/* of those that are unused */
+};
 
 static char *base;				/* the directory of all databases */
 static char *directory;			/* of this one; NULL: there is no spool */
 static int	directory_fd = -1;
 static DIR *listing;			/* of spool_next */
+static SpoolFile *unused;		/* ours, empty */
 
 /* ------------------------------------------------------------- directories */
 
@@ -76,9 +92,61 @@ spool_open(const char *new_base, const char *identity)
 	return false;
 }
 
+/* ------------------------------------------------------------------- files */
+
+static SpoolFile *
+new_file(char *path, int fd, bool ours)
+{
+	SpoolFile  *file = xcalloc(1, sizeof(SpoolFile));
+
+	*file = (SpoolFile){.path = path, .fd = fd, .ours = ours};
+	return file;
+}
+
+static void
+free_file(SpoolFile *file)
+{
+	close(file->fd);
+	free(file->path);
+	free(file);
+}
+
+/* A file under a name that nobody has, locked; NULL, having told why, where there can be none. */
+static SpoolFile *
+make_file(void)
+{
+	for (int number = 0;; number++)
+	{
+		struct stat info;
+		char	   *path = xprintf("%s/%d-%d" SUFFIX, directory, (int) getpid(), number);
+		int			fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+		/* before we had locked it another process may have found it empty and removed it */
+		if (fd >= 0 && flock(fd, LOCK_EX) == 0 && fstat(fd, &info) == 0 && info.st_nlink > 0)
+			return new_file(path, fd, true);
+		if (fd >= 0)
+			close(fd);
+		else if (errno != EEXIST)
+		{
+			tell("make", path);
+			free(path);
+			return NULL;
+		}
+		free(path);
+	}
+}
+
 void
 spool_close(void)
 {
+	while (unused != NULL)
+	{
+		SpoolFile  *file = unused;
+
+		unused = file->next;
+		unlink(file->path);
+		free_file(file);
+	}
 	if (listing != NULL)
 		closedir(listing);
 	listing = NULL;
@@ -130,83 +198,113 @@ result_checksum(const Result *result)
 
 /* ----------------------------------------------------------------- writing */
 
-static char *
-path_of(const Result *result, const char *suffix)
-{
-	return xprintf("%s/%s-%s%s", directory, result->config_id, result->claim_id, suffix);
-}
-
 static bool
-write_all(int fd, const Buffer *buffer)
+write_at(int fd, const char *bytes, size_t len, off_t at)
 {
-	size_t		done = 0;
-
-	while (done < buffer->len)
+	while (len > 0)
 	{
-		ssize_t		n = write(fd, buffer->data + done, buffer->len - done);
+		ssize_t		n = pwrite(fd, bytes, len, at);
 
 		if (n < 0 && errno != EINTR)
 			return false;
-		done += n > 0 ? n : 0;
+		n = n > 0 ? n : 0;
+		bytes += n;
+		len -= n;
+		at += n;
 	}
 	return true;
+}
+
+/* The parts, then the line that makes them valid. */
+static bool
+write_file(int fd, const Result *result)
+{
+	const Buffer *const parts[] = {&result->output, &result->log, &result->details};
+	Buffer		header = {0};
+	off_t		at = HEADER_SIZE;
+	bool		good = true;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+	{
+		good = good && write_at(fd, parts[i]->data, parts[i]->len, at);
+		at += (off_t) parts[i]->len;
+	}
+	buffer_printf(&header, HEADER_FORMAT, result->config_id, result->claim_id, result->outcome, result->has_output,
+				  result->output.len, result->log.len, result->details.len, result_checksum(result));
+	while (header.len < HEADER_SIZE)
+		buffer_puts(&header, " ");
+	good = good && write_at(fd, header.data, HEADER_SIZE, 0);
+	buffer_free(&header);
+	return good;
 }
 
 void
 spool_write(Result *result)
 {
-	Buffer		header = {0};
-	char	   *unfinished, *path;
-	int			fd;
+	SpoolFile  *file = unused;
 
 	if (directory == NULL)
 		return;
-	unfinished = path_of(result, UNFINISHED);
-	path = path_of(result, SUFFIX);
-	buffer_printf(&header, HEADER_FORMAT, result->config_id, result->claim_id, result->outcome, result->has_output,
-				  result->output.len, result->log.len, result->details.len, result_checksum(result));
-	fd = open(unfinished, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd >= 0 && flock(fd, LOCK_EX) == 0 && write_all(fd, &header) && write_all(fd, &result->output) &&
-		write_all(fd, &result->log) && write_all(fd, &result->details) && rename(unfinished, path) == 0)
-		result->spooled = fd;
-	else
+	if (file != NULL)
+		unused = file->next;
+	else if ((file = make_file()) == NULL)
+		return;
+	file->flushed = false;
+	if (write_file(file->fd, result))
 	{
-		tell("write", unfinished);
-		unlink(unfinished);
-		if (fd >= 0)
-			close(fd);
+		result->spooled = file;
+		return;
 	}
-	buffer_free(&header);
-	free(unfinished);
-	free(path);
+	tell("write", file->path);
+	unlink(file->path);
+	free_file(file);
 }
 
 void
-spool_flush(const Result *result)
+spool_flush(Result *result)
 {
-	if (result->spooled > 0 && (fsync(result->spooled) < 0 || fsync(directory_fd) < 0))
-		tell("flush", directory);
+	SpoolFile  *file = result->spooled;
+
+	if (file == NULL || file->flushed)
+		return;
+	if (fdatasync(file->fd) < 0 || (!file->named && fsync(directory_fd) < 0))
+		tell("flush", file->path);
+	file->named = file->flushed = true;
 }
 
 void
 spool_let_go(Result *result)
 {
-	if (result->spooled > 0)
-		close(result->spooled);
-	result->spooled = 0;
+	if (result->spooled != NULL)
+		free_file(result->spooled);
+	result->spooled = NULL;
+}
+
+/* Without the line it is no result; it keeps its blocks, for the next one, unless they are many. */
+static bool
+make_empty(int fd)
+{
+	struct stat info;
+
+	return fstat(fd, &info) == 0 && (info.st_size > KEPT_SIZE ? ftruncate(fd, 0) == 0 : write_at(fd, "", 1, 0));
 }
 
 void
 spool_remove(Result *result)
 {
-	char	   *path;
+	SpoolFile  *file = result->spooled;
 
-	if (result->spooled <= 0)
+	result->spooled = NULL;
+	if (file == NULL)
 		return;
-	path = path_of(result, SUFFIX);
-	unlink(path);
-	free(path);
-	spool_let_go(result);
+	if (file->ours && make_empty(file->fd))
+	{
+		file->next = unused;
+		unused = file;
+		return;
+	}
+	unlink(file->path);
+	free_file(file);
 }
 
 /* ----------------------------------------------------------------- reading */
@@ -237,17 +335,18 @@ static bool
 parse(const Buffer *file, Result *result)
 {
 	char		config_id[24], claim_id[24], outcome[24];
-	int			has_output, header_len = 0;
+	int			has_output;
 	size_t		output_len, log_len, details_len;
 	uint32_t	crc;
 	const char *from;
 
-	if (sscanf(file->data, "benchorch-result 1 %20s %20s %20s %d %zu %zu %zu %8" SCNx32 "%n", config_id, claim_id,
-			   outcome, &has_output, &output_len, &log_len, &details_len, &crc, &header_len) != 8 ||
-		file->data[header_len++] != '\n' || output_len > file->len || log_len > file->len || details_len > file->len ||
-		header_len + output_len + log_len + details_len != file->len)
+	if (file->len < HEADER_SIZE ||
+		sscanf(file->data, "benchorch-result 1 %20s %20s %20s %d %zu %zu %zu %8" SCNx32, config_id, claim_id, outcome,
+			   &has_output, &output_len, &log_len, &details_len, &crc) != 8 ||
+		output_len > file->len || log_len > file->len || details_len > file->len ||
+		HEADER_SIZE + output_len + log_len + details_len > file->len)
 		return false;
-	from = file->data + header_len;
+	from = file->data + HEADER_SIZE;
 	result->config_id = xstrdup(config_id);
 	result->claim_id = xstrdup(claim_id);
 	result->outcome = xstrdup(outcome);
@@ -256,20 +355,6 @@ parse(const Buffer *file, Result *result)
 	buffer_append(&result->log, from + output_len, log_len);
 	buffer_append(&result->details, from + output_len + log_len, details_len);
 	return result_checksum(result) == crc;
-}
-
-/* What a process has left that died while it wrote: nobody locks it, and nobody can be about to. */
-static void
-remove_unfinished(const char *path)
-{
-	struct stat info;
-	int			fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &info) == 0 &&
-		info.st_mtime < time(NULL) - UNFINISHED_SECONDS)
-		unlink(path);
-	if (fd >= 0)
-		close(fd);
 }
 
 static void
@@ -290,27 +375,27 @@ ends_with(const char *name, const char *end)
 	return len > end_len && strcmp(name + len - end_len, end) == 0;
 }
 
-/* Reads one file of the spool; false where it is none of a process that has ended, or damaged. */
+/* Reads one file; false where a living process has it, or there is nothing good in it. */
 static bool
 read_file(const char *path, Result *result)
 {
-	Buffer		file = {0};
+	Buffer		bytes = {0};
+	int			fd = take_file(path, &bytes);
+	bool		good = fd >= 0 && parse(&bytes, result);
 
-	bool		good = false;
-	int			fd = take_file(path, &file);
-
-	if (fd >= 0)
+	if (good)
+		result->spooled = new_file(xstrdup(path), fd, false);
+	else if (fd >= 0)
 	{
-		result->spooled = fd;
-		good = parse(&file, result);
-		if (!good)
-		{
+		result_free(result);
+		/* without the line: what had been handed in, or was never finished */
+		if (buffer_text(&bytes)[0] == '\0')
+			unlink(path);
+		else
 			set_aside(path);
-			spool_let_go(result);
-			result_free(result);
-		}
+		close(fd);
 	}
-	buffer_free(&file);
+	buffer_free(&bytes);
 	return good;
 }
 
@@ -326,10 +411,7 @@ spool_next(Result *result)
 	{
 		char	   *path = xprintf("%s/%s", directory, entry->d_name);
 
-		if (ends_with(entry->d_name, UNFINISHED))
-			remove_unfinished(path);
-		else if (ends_with(entry->d_name, SUFFIX))
-			found = read_file(path, result);
+		found = ends_with(entry->d_name, SUFFIX) && read_file(path, result);
 		free(path);
 	}
 	if (listing != NULL && !found)

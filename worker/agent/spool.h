@@ -6,6 +6,9 @@
 
 #include "result.h"
 
+/* One result on disk. */
+typedef struct SpoolFile SpoolFile;
+
 /*
  * Opens the spool of one database, identity, below a directory that is made
  * where it is missing.  False, having told why, where that is not possible:
@@ -21,7 +24,7 @@ extern void spool_close(void);
  * removed is gone.
  */
 extern void spool_write(Result *result);
-extern void spool_flush(const Result *result);
+extern void spool_flush(Result *result);
 extern void spool_let_go(Result *result);
 extern void spool_remove(Result *result);
 

@@ -1,8 +1,22 @@
 /*
  * One config's turn on the machine: its lane's process, its start, its run.
  *
- * The machine does not wait for the database: while a config runs, the result
- * before it is handed in and, near its end, the next batch is claimed.
+ * The machine does not wait for the database: while a config runs, its start
+ * is answered, the result before it is handed in and, near its end, the next
+ * batch is claimed.
+ *
+ * A config that kills its worker must be blamed for that, so no command of a
+ * config is begun before the start call has left: the kernel has all of its
+ * bytes, and delivers them whatever becomes of this process.  It goes beside
+ * the main connection, on the one that shows presence.  The server reads one
+ * connection in order: it has carried out the start before it finds out that
+ * the process has gone and takes back what had not begun.  Where that
+ * connection is busy or not there, start is called on the main one, and its
+ * answer awaited.
+ *
+ * Where the answer says that the claim is gone the run is killed; where it
+ * had ended, its result is handed in and kept as unaccepted.  Nothing is
+ * handed in for a config, and no other begun, before its start was answered.
  */
 #include "turn.h"
 
@@ -13,6 +27,7 @@
 #include "heartbeat.h"
 #include "holdings.h"
 #include "log.h"
+#include "presence.h"
 #include "progress.h"
 
 #include <math.h>
@@ -24,18 +39,76 @@ stopping(void)
 	return events_stop_signal() != 0;
 }
 
-static DatabaseStatus
-start(const Config *config)
+/* --------------------------------------------------------------- starting */
+
+static bool start_unanswered;	/* it went beside the main connection */
+
+/* Calls start on the main connection: whether the claim holds. */
+static bool
+start_and_wait(const Config *config)
 {
 	DatabaseStatus status = call_start(config);
 
-	if (status != DATABASE_OK && strcmp(database_sqlstate(), "BO001") != 0)
+	start_unanswered = false;
+	if (status == DATABASE_OK)
+	{
+		FAULT_POINT("after_start");
+		return true;
+	}
+	if (strcmp(database_sqlstate(), "BO001") == 0)
+		log_message(LOG_INFO, "start_refused", "config %s is not ours any more: %s", config->config_id,
+					database_message());
+	else
 	{
 		holdings_doubt();
 		log_message(LOG_ERROR, "start_refused", "config %s could not be started: %s", config->config_id,
 					database_message());
 	}
-	return status;
+	return false;
+}
+
+/* A start that is refused is asked for again, by start_confirm, which judges the answer. */
+static void
+start_answered(const PGresult *result)
+{
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		return;
+	start_unanswered = false;
+	FAULT_POINT("after_start");
+}
+
+/* Sends the start call; false where the claim is known to be gone, or the worker stops. */
+static bool
+start(const Config *config)
+{
+	bool		beside;
+
+	FAULT_POINT("before_start");
+	beside = start_unanswered = call_start_beside(config, start_answered);
+	while (presence_is_sending() && !stopping())
+		heartbeat_wait(EVENTS_NEVER);
+	if (stopping())
+		return false;
+	if (beside && (presence_is_asked() || !start_unanswered))
+		return true;
+	return start_and_wait(config) && !stopping();
+}
+
+/* Whether the answer will not come by itself: refused, lost, or there is no time to wait for it. */
+static bool
+start_needs_asking(void)
+{
+	return start_unanswered && (!presence_is_asked() || stopping());
+}
+
+/* Asks once more, beside what runs; ends that where the claim is gone. */
+static void
+start_confirm(Config *config)
+{
+	if (start_and_wait(config))
+		return;
+	config->dropped = true;
+	current_drop(config);
 }
 
 /* ---------------------------------------------------------------- the lane */
@@ -63,27 +136,35 @@ keep_failed_lane(const Config *config, const RunSettings *settings)
 	Result		result = {0};
 
 	run_without_lane(config, current_lane(), settings, &result);
-	turn_close_lane();
-	if (stopping() || config->dropped || start(config) != DATABASE_OK)
-	{
+	if (stopping() || config->dropped)
 		result_free(&result);
+	else
+		handing_keep(&result);
+	turn_close_lane();
+	if (stopping() || config->dropped)
 		return;
-	}
-	handing_keep(&result);
 	holdings_release_waiting();
 	handing_all();
 }
 
-/* Starts the lane's process for the config; true when it is ready. */
+/*
+ * Starts the lane's process for the config; true when it is ready.  A loss of
+ * the worker meanwhile is blamed on the config.
+ */
 static bool
-open_lane(const Config *config, const RunSettings *settings)
+open_lane(Config *config, const RunSettings *settings)
 {
 	Lane	   *lane = current_lane();
 
+	if (!start(config))
+		return false;
 	lane_open(lane, config, settings);
 	progress_changed();
 	for (lane_step(lane); lane->state == LANE_STARTING && !stopping() && !config->dropped; lane_step(lane))
-		heartbeat_wait(lane_due(lane));
+		if (start_needs_asking())
+			start_confirm(config);
+		else
+			heartbeat_wait(lane_due(lane));
 	if (lane->state == LANE_READY)
 		return true;
 	if (lane->state == LANE_FAILED)
@@ -95,7 +176,7 @@ open_lane(const Config *config, const RunSettings *settings)
 
 /* Whether the config can be run now, by the lane's process where its protocol has one. */
 static bool
-bring_up(const Config *config, const RunSettings *settings)
+bring_up(Config *config, const RunSettings *settings)
 {
 	Lane	   *lane = current_lane();
 	bool		needs_lane = config->protocol != PROTOCOL_ONESHOT;
@@ -117,19 +198,14 @@ turn_take(Config *config, const RunSettings *settings)
 {
 	const char *outcome;
 
-	if (!bring_up(config, settings))
+	if (!bring_up(config, settings) || !start(config))
 		return;
-	FAULT_POINT("before_start");
-	if (start(config) != DATABASE_OK)
-		return;
-	FAULT_POINT("after_start");
-	if (stopping())
-		return;
-
 	current_start(config, settings);
-	handing_all();
-	for (current_step(); current_config() != NULL; current_step())
-		if (events_now() >= holdings_due())
+	handing_next();				/* one: if the run has ended meanwhile, the next comes first */
+	for (current_step(); current_config() != NULL || start_unanswered; current_step())
+		if (start_needs_asking())
+			start_confirm(config);
+		else if (events_now() >= holdings_due())
 			holdings_step();
 		else
 			heartbeat_wait(holdings_due());

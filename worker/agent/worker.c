@@ -226,6 +226,7 @@ worker_work(void)
 
 	progress_begin(setup.name, setup.hardware);
 	heartbeat_begin();
+	events_on_step(current_step);
 	if (setup.options->preemption_check != NULL)
 		preemption_watch(setup.options->preemption_check);
 	code = work();
@@ -233,6 +234,7 @@ worker_work(void)
 	handing_all();
 	turn_close_lane();
 	holdings_release_all();
+	events_on_step(NULL);
 	heartbeat_end();
 	registration_end();
 	events_clear_timer(&grace_timer);

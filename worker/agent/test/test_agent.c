@@ -290,7 +290,7 @@ some_result(const char *config_id)
 static char *
 only_file(const char *directory, const char *suffix)
 {
-	return xprintf("%s/here/7-9007199254740991.result%s", directory, suffix);
+	return xprintf("%s/here/%d-0.result%s", directory, (int) getpid(), suffix);
 }
 
 /* Writes a text into a file so many bytes before its end. */
@@ -306,19 +306,19 @@ overwrite(const char *path, const char *mode, long before_end, const char *text)
 	return fclose(file) == 0 && done;
 }
 
-/* What a process has left that died while it wrote is removed, once nobody can still be writing. */
+/* What a process has left that died while it wrote, or after its result had been handed in. */
 static void
 test_unfinished(const char *path)
 {
-	static const struct timespec long_ago[2] = {{1000000000, 0}, {1000000000, 0}};
-	char	   *unfinished = xprintf("%.*s.new", (int) (strrchr(path, '.') - path), path);
 	Result		read = {0};
+	FILE	   *file = fopen(path, "w");
 
-	check(overwrite(unfinished, "w", 0, "half") && !spool_next(&read) && access(unfinished, F_OK) == 0,
-		  "what may still be written is left alone");
-	check(utimensat(AT_FDCWD, unfinished, long_ago, 0) == 0 && !spool_next(&read) && access(unfinished, F_OK) < 0,
-		  "what nobody will finish is removed");
-	free(unfinished);
+	check(file != NULL && fseek(file, 256, SEEK_SET) == 0 && fputs("{}", file) != EOF && fclose(file) == 0 &&
+			  !spool_next(&read) && access(path, F_OK) < 0,
+		  "what is not finished is removed");
+	file = fopen(path, "w");
+	check(file != NULL && fclose(file) == 0 && !spool_next(&read) && access(path, F_OK) < 0,
+		  "and so is what is empty");
 }
 
 static void
@@ -371,7 +371,10 @@ test_spool(void)
 		  "nor is one that is shorter than it says");
 	unlink(damaged);
 	test_unfinished(path);
+	spool_write(&second);
+	spool_remove(&second);
 	spool_write(&written);
+	check(access(path, F_OK) == 0, "a file is used again");
 	spool_remove(&written);
 	spool_close();
 	check(access(base, F_OK) < 0, "an empty spool leaves nothing");
