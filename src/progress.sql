@@ -45,6 +45,14 @@ AS $$
 $$;
 COMMENT ON FUNCTION benchorch.served_lanes(uuid) IS 'Lanes of a model version that at least one live worker fits';
 
+CREATE FUNCTION benchorch.model_counts(model_version_id uuid, OUT pending bigint, OUT running bigint, OUT completed bigint,
+	OUT failed bigint, OUT skipped bigint, OUT cancelled bigint) RETURNS record
+LANGUAGE c STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'benchorch_model_counts';
+COMMENT ON FUNCTION benchorch.model_counts(uuid) IS
+	'How many configs of a model version have which status, as the counters (benchorch.progress_deltas) say. Errors: 22023 NULL';
+
 CREATE FUNCTION benchorch.progress(model_version_id uuid) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -60,10 +68,7 @@ DECLARE
 	eta			timestamptz;
 BEGIN
 	PERFORM benchorch.require_model(model_version_id);
-	SELECT coalesce(sum(d.pending), 0)::bigint AS pending, coalesce(sum(d.running), 0)::bigint AS running,
-		coalesce(sum(d.completed), 0)::bigint AS completed, coalesce(sum(d.failed), 0)::bigint AS failed,
-		coalesce(sum(d.skipped), 0)::bigint AS skipped, coalesce(sum(d.cancelled), 0)::bigint AS cancelled
-	INTO n FROM benchorch.progress_deltas AS d WHERE d.model_version_id = progress.model_version_id;
+	n := benchorch.model_counts(model_version_id);
 	settled := n.completed + n.failed + n.skipped + n.cancelled;
 	total := n.pending + n.running + settled;
 
