@@ -75,10 +75,9 @@ add_by_index(Relation rel, TupleTableSlot *slot, const pg_uuid_t *model_version_
 Datum
 benchorch_model_counts(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t  *model_version_id = PG_GETARG_UUID_P(0);
-	Relation	rel = table_open(get_relname_relid("progress_deltas", get_namespace_oid("benchorch", false)),
-							  AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	pg_uuid_t  *model_version_id;
+	Relation	rel;
+	TupleTableSlot *slot;
 	int64		counts[CONFIG_STATUSES] = {0};
 	Datum		values[CONFIG_STATUSES];
 	bool		nulls[CONFIG_STATUSES] = {false};
