@@ -283,6 +283,8 @@ extern bool benchorch_end_attempt(int64 config_id, int64 claim_id, Outcome outco
  * What an earlier benchorch_end_attempt answered for the same claim: false
  * where there was none.
  */
+/* A fault of the node costs the worker the framework (0: none in particular, so all of it), one of the GPU all. */
+extern void benchorch_blame_worker(const pg_uuid_t *worker, Outcome outcome, int32 framework_id, const char *message);
 extern bool benchorch_ended_attempt(int64 config_id, int64 claim_id, ConfigStatus *status);
 
 /* ----------------------------------------------------------------- in take.c */
@@ -532,6 +534,8 @@ typedef struct Subject
 extern void benchorch_read_subject(Jsonb *json, Subject *subject);
 /* A member of an object: jbvNull where there is none. */
 extern JsonbValue benchorch_member(Jsonb *object, const char *key);
+/* A scalar as text; NULL where it is null or none. */
+extern char *benchorch_value_text(const JsonbValue *value);
 /* A member of a jsonb object as text, without case; NULL where it is none, or no scalar. */
 extern char *benchorch_member_text(Jsonb *object, const char *key);
 /* The same as a number, also of a string that is one; NaN where it is none. */

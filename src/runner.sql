@@ -41,47 +41,19 @@ COMMENT ON TYPE benchorch.described_run IS
 	'A config as a worker runs it: commands, env and placeholders are lists (src/runner.sql), ready_timeout and deadline are seconds, json is what a runner is sent';
 
 CREATE FUNCTION benchorch.placeholder_list(config jsonb, framework_details jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-	SELECT string_agg(CASE WHEN v.value IS NULL THEN v.name ELSE v.name || E'\x1e' || v.value END, E'\x1f')
-	FROM (
-		SELECT j.key AS name, j.value FROM jsonb_each_text(config - 'params' - 'hardware' - 'architecture') AS j
-		UNION ALL
-		SELECT d.name, d.value
-		FROM (SELECT config -> 'params' AS params, COALESCE((config -> 'params' ->> 'pipeline_parallel')::int, 1) AS pipeline,
-				COALESCE((config -> 'params' ->> 'data_parallel')::int, 1) AS data) AS p,
-			LATERAL (VALUES
-				('architecture', COALESCE(NULLIF(config ->> 'architecture', ''), '{}')),
-				('item', p.params ->> 'item'),
-				('repeat', COALESCE(p.params ->> 'repeat', '1')),
-				('pipeline_parallel', p.pipeline::text),
-				('data_parallel', p.data::text),
-				('tensor_parallel', COALESCE(p.params ->> 'tensor_parallel',
-					GREATEST((config ->> 'gpus')::int / (p.pipeline * p.data), 1)::text))) AS d (name, value)
-		UNION ALL
-		SELECT 'params.' || q.key, COALESCE(framework_details -> 'words' -> q.key ->> q.value, q.value)
-		FROM jsonb_each_text(config -> 'params') AS q
-		UNION ALL
-		SELECT 'arguments.' || k.key,
-			CASE WHEN k.word IS NULL THEN E'\x1d'
-				WHEN framework_details -> 'arguments' -> k.key ? k.word THEN E'\x1d' || COALESCE(
-					(SELECT string_agg(e.argument || E'\x1d', '' ORDER BY e.position)
-					 FROM jsonb_array_elements_text(framework_details -> 'arguments' -> k.key -> k.word)
-						WITH ORDINALITY AS e (argument, position)), '')
-			END
-		FROM (SELECT p.key, p.value FROM jsonb_each_text(config -> 'params') AS p
-			  UNION ALL
-			  SELECT a.key, NULL FROM jsonb_object_keys(framework_details -> 'arguments') AS a (key)
-			  WHERE NOT config -> 'params' ? a.key) AS k (key, word)
-	) AS v
-$$;
+LANGUAGE c IMMUTABLE
+AS 'MODULE_PATHNAME', 'benchorch_placeholder_list';
 COMMENT ON FUNCTION benchorch.placeholder_list(jsonb, jsonb) IS
 	'What the placeholders of a framework''s commands stand for in a config that is described as a runner is sent it; a word without arguments in details leaves {arguments.NAME} without value';
 
 CREATE FUNCTION benchorch.describe_runs(configs benchorch.claimed_config[]) RETURNS SETOF benchorch.described_run
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp	/* every claim asks, and plpgsql keeps its plans */
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
-	SELECT c.config_id, c.claim_id, b.lane_id, c.protocol, c.hardware_name, c.framework_name, c.workload_type, c.batch_size,
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY SELECT c.config_id, c.claim_id, b.lane_id, c.protocol, c.hardware_name, c.framework_name, c.workload_type, c.batch_size,
 		c.sequence_length, c.gpus,
 		array_to_string(f.command, E'\x1f', ''), array_to_string(f.server_command, E'\x1f', ''),
 		array_to_string(f.ready_command, E'\x1f', ''), array_to_string(f.reset_command, E'\x1f', ''),
@@ -100,7 +72,8 @@ AS $$
 		'batch_size', c.batch_size, 'sequence_length', c.sequence_length, 'input_tokens', c.input_tokens,
 		'output_tokens', c.output_tokens, 'num_prompts', GREATEST(32, 10 * COALESCE(c.batch_size, 1)), 'gpus', c.gpus,
 		'seed', c.config_id % 2147483648, 'deadline_s', date_part('epoch', c.deadline), 'params', c.params) AS json) AS line
-	ORDER BY c.ordinality
+	ORDER BY c.ordinality;
+END
 $$;
 COMMENT ON FUNCTION benchorch.describe_runs(benchorch.claimed_config[]) IS 'Claimed configs as a worker runs them, in the same order';
 

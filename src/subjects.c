@@ -24,21 +24,27 @@ benchorch_member(Jsonb *object, const char *key)
 }
 
 char *
+benchorch_value_text(const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvString:
+			return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+		case jbvBool:
+			return pstrdup(value->val.boolean ? "true" : "false");
+		default:
+			return NULL;
+	}
+}
+
+char *
 benchorch_member_text(Jsonb *object, const char *key)
 {
 	JsonbValue	value = benchorch_member(object, key);
 
-	switch (value.type)
-	{
-		case jbvString:
-			return pnstrdup(value.val.string.val, value.val.string.len);
-		case jbvNumeric:
-			return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric)));
-		case jbvBool:
-			return pstrdup(value.val.boolean ? "true" : "false");
-		default:
-			return NULL;
-	}
+	return benchorch_value_text(&value);
 }
 
 double
