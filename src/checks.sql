@@ -88,8 +88,8 @@ CREATE FUNCTION benchorch.subject_sizes(dataset text, output_share float8, batch
 LANGUAGE sql STABLE
 AS $$
 	SELECT pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('gpus', gpus, 'batch_size', batch_size,
-		'input_tokens', sequence_length OPERATOR(pg_catalog.-) pg_catalog.round(output_share OPERATOR(pg_catalog.*) sequence_length)::pg_catalog.int4,
-		'output_tokens', pg_catalog.round(output_share OPERATOR(pg_catalog.*) sequence_length)::pg_catalog.int4,
+		'input_tokens', sequence_length OPERATOR(pg_catalog.-) pg_catalog.floor(output_share OPERATOR(pg_catalog.*) sequence_length OPERATOR(pg_catalog.+) 0.5)::pg_catalog.int4,
+		'output_tokens', pg_catalog.floor(output_share OPERATOR(pg_catalog.*) sequence_length OPERATOR(pg_catalog.+) 0.5)::pg_catalog.int4,
 		'dataset', dataset, 'params', params))
 $$;
 COMMENT ON FUNCTION benchorch.subject_sizes(text, float8, int, int, int, jsonb) IS 'Of a subject (benchorch.subject) the lengths in tokens, the batch size, the GPUs and the params';

@@ -82,7 +82,7 @@ read_subject(HandIn *item, const ConfigRow *row)
 		double		length = NUMBER(sequence_length);
 
 		subject->dataset = workload->dataset;
-		subject->output_tokens = rint(workload->output_share * length);
+		subject->output_tokens = floor(workload->output_share * length + 0.5);
 		subject->input_tokens = length - subject->output_tokens;
 	}
 #undef NUMBER
