@@ -130,6 +130,19 @@ SELECT benchorch.release(:'two', 'node_fault') > 0 AS released;
 SELECT count(*) AS paid FROM benchorch.benchmark_configs c JOIN before b USING (id) WHERE c.retry_count <> b.retry_count OR c.status <> 'pending';
 SELECT * FROM benchorch.check_invariants();
 
+-- a release for a fault costs the worker what it held, begun or not; all where it held nothing
+UPDATE benchorch.workers SET state = 'active', reason = NULL, framework_ids = (SELECT array_agg(id ORDER BY id) FROM benchorch.frameworks) WHERE id = :'two';
+SELECT count(*) > 0 AS claimed FROM pg_temp.take('two', 3);
+SELECT benchorch.release(:'two', 'node_fault') > 0 AS released;
+SELECT state, cardinality(framework_ids) AS frameworks, reason FROM benchorch.workers WHERE id = :'two';
+SELECT benchorch.release(:'two', 'node_fault');
+SELECT state, cardinality(framework_ids) AS frameworks, reason FROM benchorch.workers WHERE id = :'two';
+UPDATE benchorch.workers SET state = 'active', reason = NULL, framework_ids = (SELECT array_agg(id ORDER BY id) FROM benchorch.frameworks) WHERE id = :'two';
+SELECT count(*) > 0 AS claimed FROM pg_temp.take('two', 3);
+SELECT benchorch.release(:'two', 'gpu_fault') > 0 AS released;
+SELECT state, cardinality(framework_ids) AS frameworks, reason FROM benchorch.workers WHERE id = :'two';
+SELECT count(*) AS paid FROM benchorch.benchmark_configs c JOIN before b USING (id) WHERE c.retry_count <> b.retry_count OR c.status <> 'pending';
+
 -- heartbeat says what was cancelled, once it is told what runs and even if not
 UPDATE benchorch.workers SET state = 'active';
 UPDATE benchorch.worker_leases SET expires_at = clock_timestamp() - interval '1 second' WHERE worker_id = :'two';

@@ -97,16 +97,17 @@ static Statement fault_worker = {
 	.types = {UUIDOID, INT4OID, TEXTOID}
 };
 
-static void
-blame_worker(const pg_uuid_t *worker, Outcome outcome, int32 framework_id, const char *message)
+void
+benchorch_blame_worker(const pg_uuid_t *worker, Outcome outcome, int32 framework_id, const char *message)
 {
+	bool		framework = framework_id != 0 && outcome != OUTCOME_GPU_FAULT;
 	Datum		values[3];
 
 	values[0] = UUIDPGetDatum(worker);
 	values[1] = Int32GetDatum(framework_id);
 	values[2] = CStringGetTextDatum(psprintf("%s: %s", benchorch_outcome_name(outcome),
 											 message ? message : "no message"));
-	benchorch_run(&fault_worker, values, outcome == OUTCOME_GPU_FAULT ? " n " : NULL);
+	benchorch_run(&fault_worker, values, framework ? NULL : " n ");
 }
 
 /* The row of failures on a worker, this config added. */
@@ -368,7 +369,7 @@ benchorch_end_attempt(int64 config_id, int64 claim_id, Outcome outcome, bool rel
 		benchorch_put_back(&config, policy->counted && !released, message, delay, avoid ? &worker : NULL);
 	}
 	if (has_worker && (outcome == OUTCOME_NODE_FAULT || outcome == OUTCOME_GPU_FAULT))
-		blame_worker(&worker, outcome, framework_id, message);
+		benchorch_blame_worker(&worker, outcome, framework_id, message);
 	if (has_worker && policy->suspect)
 		note_failure(&worker, config_id, message);
 	if (outcome == OUTCOME_GPU_OOM && free_share >= FREE_GPU_SHARE)

@@ -507,6 +507,34 @@ benchorch_reset_stale(PG_FUNCTION_ARGS)
 
 /* ----------------------------------------------------------------- release */
 
+/* The frameworks of what a worker holds. */
+static Statement held_frameworks = {
+	.sql = "SELECT DISTINCT c.framework_id FROM benchorch.claims l JOIN benchorch.benchmark_configs c ON c.id = ANY (l.config_ids)"
+	" AND c.claim_id = l.claim_id AND c.status = 'running' WHERE l.worker_id = $1",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
+
+/*
+ * A release for a fault, which is the worker's whether a run had begun or not:
+ * it loses the frameworks of what it held, or all where it held nothing.
+ */
+static int
+release_faulty(const pg_uuid_t *worker, Outcome outcome)
+{
+	Datum		values[1] = {UUIDPGetDatum(worker)};
+	int			n = benchorch_run(&held_frameworks, values, NULL);
+	int32	   *frameworks = palloc0(sizeof(int32) * Max(n, 1));
+	int			released;
+
+	for (int i = 0; i < n; i++)
+		frameworks[i] = benchorch_column_int32(i, 1);
+	released = take_back_all(worker, outcome, false, NULL);
+	for (int i = 0; i < Max(n, 1); i++)
+		benchorch_blame_worker(worker, outcome, frameworks[i], "the worker said so");
+	return released;
+}
+
 /* release(worker_id, outcome, only_waiting) */
 Datum
 benchorch_release(PG_FUNCTION_ARGS)
@@ -528,7 +556,10 @@ benchorch_release(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (benchorch_run(&worker_exists, values, NULL) == 0)
 		benchorch_no_such_worker(DatumGetUUIDP(values[0]));
-	released = take_back_all(PG_GETARG_UUID_P(0), outcome, PG_GETARG_BOOL(2), NULL);
+	if (outcome == OUTCOME_PREEMPTED)
+		released = take_back_all(PG_GETARG_UUID_P(0), outcome, PG_GETARG_BOOL(2), NULL);
+	else
+		released = release_faulty(PG_GETARG_UUID_P(0), outcome);
 	SPI_finish();
 	PG_RETURN_INT32(released);
 }

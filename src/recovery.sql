@@ -26,7 +26,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$ SELECT benchorch.release_claims(worker_id, outcome, false) $$;
 
 COMMENT ON FUNCTION benchorch.release(uuid, text) IS
-	'Hands back all that the worker holds, at no cost to any config''s retries; returns how many. Errors: 22023 NULL or an outcome that a release cannot have, 42704 unknown worker';
+	'Hands back all that the worker holds, at no cost to any config''s retries; returns how many. outcome node_fault: the worker loses the frameworks of what it held, or is quarantined where nothing is left or it held nothing; gpu_fault: it is quarantined. Errors: 22023 NULL or an outcome that a release cannot have, 42704 unknown worker';
 
 CREATE FUNCTION benchorch.release_waiting(worker_id uuid) RETURNS int
 LANGUAGE sql VOLATILE SECURITY DEFINER

@@ -437,6 +437,16 @@ sub check_debts
 	$self->problem($op, 'attempts without a step: configs ' . join ' ', keys %{ $op->{attempt} }) if %{ $op->{attempt} || {} };
 	return unless $op->{alone} && $self->{exact};
 
+	# a fault costs the worker what it held
+	if ($op->{kind} eq 'release' && $op->{outcome} =~ /_fault$/ && !$op->{sqlstate})
+	{
+		my $worker = after($self->{workers}{ $op->{worker} }, $op);
+		my @held = map { $_->{after}{framework} } @{ $op->{entries} };
+		my $all = $op->{outcome} eq 'gpu_fault' || !@held;
+		$self->problem($op, "the worker is $worker->{state} with frameworks ($worker->{frameworks}) and held some of (@held)")
+		  if $worker->{state} ne 'quarantined' && ($all || grep { $worker->{frameworks} =~ /\b$_\b/ } @held);
+	}
+
 	# the breaker, exactly
 	if ($op->{kind} eq 'fail' || $op->{kind} eq 'update')
 	{
