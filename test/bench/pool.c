@@ -5,12 +5,16 @@
  *
  * One process holds a connection for each worker and speaks to the database
  * as benchorch-worker does, in the same statements: register, claim a batch,
- * then for each config start, run, hand in; the next batch is claimed while
- * the last config of a batch runs.  Nothing runs: a config is a timer.  How
- * long each lasts stands in the table makespan.configs (id, seconds).
+ * then for each config start, run, hand in.  start is sent and not awaited: a
+ * run begins with the sending.  A result is handed in while the next config
+ * runs, behind its start; the next batch is claimed while the last config of a
+ * batch runs, behind the result of the one before.  Nothing runs: a config is
+ * a timer.  How long each lasts stands in the table makespan.configs (id,
+ * seconds).
  *
  * RULE is benchorch, or replaced: fixed batches by plain SKIP LOCKED from the
- * table makespan.replaced, no prefetching, as the replaced system's pods do.
+ * table makespan.replaced, no prefetching, and each result saved before the
+ * next run, as the replaced system's pods do.
  *
  * Every worker does one config of the model "warm-up" before the clock starts,
  * so that what a new session costs is not counted; then all claim at once.
@@ -34,6 +38,7 @@
 #include "usage.h"
 
 #define MAX_BATCH 500
+#define MAX_FINISHED 2			/* results that wait; with more of them the next run waits, too */
 #define PATIENCE 60.0			/* seconds without anything happening */
 #define EMPTY_PAUSE 0.002		/* after a claim that was empty though work was left */
 
@@ -46,28 +51,17 @@ typedef struct Rule
 	const char *claim;			/* $1 batch size, $2 worker, $3 model or NULL */
 	const char *start;			/* $1 config, $2 claim */
 	const char *hand_in;		/* $1 config, $2 claim, $3 output */
-	bool		prefetches;
+	bool		ahead;			/* claims and hands in while something runs */
 } Rule;
 
 static const Rule rules[] = {
 	{/* as in worker/agent/calls.c */
 	 .name = "benchorch",
-	 .claim = "SELECT c.config_id, c.claim_id, c.protocol,"
-			  " COALESCE(c.model_source, c.model_name) AS model, c.model_name, c.architecture,"
-			  " c.hardware_name AS hardware, c.framework_name AS framework, c.workload_type AS workload,"
-			  " c.batch_size, c.sequence_length, c.input_tokens, c.output_tokens, c.gpus,"
-			  " pg_catalog.array_to_string(c.command, E'\\x1f', '') AS command,"
-			  " (SELECT pg_catalog.string_agg(e.key || E'\\x1e' || e.value, E'\\x1f')"
-			  "  FROM benchorch.frameworks AS f, pg_catalog.jsonb_each_text(f.env) AS e WHERE f.id = c.framework_id) AS env,"
-			  " (SELECT pg_catalog.string_agg(p.key || E'\\x1e' || p.value, E'\\x1f')"
-			  "  FROM pg_catalog.jsonb_each_text(c.params) AS p) AS params,"
-			  " pg_catalog.to_jsonb(c) AS json,"
-			  " pg_catalog.date_part('epoch', c.deadline) AS deadline"
-			  " FROM " UNFLUSHED "benchorch.claim_batch($1::int, 1000, $2::uuid, $3::uuid) AS c",
+	 .claim = "SELECT c.* FROM " UNFLUSHED "benchorch.claim_runs($1::int, 1000, $2::uuid, $3::uuid) AS c",
 	 .start = "SELECT FROM " UNFLUSHED "benchorch.start($1::bigint, $2::bigint) AS started",
 	 .hand_in = "SELECT accepted::int"
 				" FROM benchorch.hand_in($1::bigint, $2::bigint, 'ok', pg_catalog.convert_to($3, 'UTF8'))",
-	 .prefetches = true},
+	 .ahead = true},
 	{
 		.name = "replaced",
 		.claim = "UPDATE makespan.replaced SET status = 'running', started_at = pg_catalog.now() WHERE id IN"
@@ -110,15 +104,17 @@ typedef struct Worker
 	PGconn	   *connection;
 	char		id[40];
 	Call		call;			/* whose answer is awaited */
-	double		called_at;
 	Batch		batches[2];
 	int			current;		/* which of the two */
 	int			next;			/* position in the current batch */
 	bool		running;		/* a config's timer is set */
 	double		timer;			/* when the run, or the pause, ends; 0: none */
+	double		ready_at;		/* since when nothing runs */
+	bool		wants_claim;	/* ahead, while something runs */
+	int			nfinished;
+	Config		finished[MAX_FINISHED]; /* results that are not in yet, the oldest first */
 	double		finished_at;	/* its last hand-in, or its last claim that brought nothing */
-	bool		finished;
-	double		calling;		/* seconds that nothing ran because start or hand_in was awaited */
+	double		calling;		/* seconds that nothing ran because a start or a result had to wait for its turn */
 	double		claiming;		/* the same for claims, pauses included */
 } Worker;
 
@@ -230,7 +226,6 @@ send_call(Worker *worker, Call call, const char *sql, int nparams, const char *c
 		PQflush(worker->connection) < 0)
 		die("%s", PQerrorMessage(worker->connection));
 	worker->call = call;
-	worker->called_at = now();
 }
 
 static void
@@ -254,50 +249,63 @@ next_batch(Worker *worker)
 }
 
 static void
-run(Worker *worker)
+hand_in(Worker *worker)
 {
-	worker->running = true;
-	worker->timer = now() + seconds[position_of(current_config(worker)->id)];
-	if (rule->prefetches && worker->next == worker->batches[worker->current].n - 1)
-		send_claim(worker);
+	const char *params[] = {worker->finished[0].id, worker->finished[0].claim_id, output};
+
+	send_call(worker, CALL_HAND_IN, rule->hand_in, 3, params);
 }
 
-/* Nothing runs and no answer is awaited: the next config, or the next batch, or the end. */
+/* Begins the next config of the batch; its start is on its way. */
+static void
+run(Worker *worker)
+{
+	Config	   *config = current_config(worker);
+	const char *params[] = {config->id, config->claim_id};
+
+	worker->calling += now() - worker->ready_at;
+	if (rule->start)
+		send_call(worker, CALL_START, rule->start, 2, params);
+	worker->running = true;
+	worker->timer = now() + seconds[position_of(config->id)];
+	worker->wants_claim = rule->ahead && worker->next == worker->batches[worker->current].n - 1;
+}
+
+/* What to send, where nothing is awaited: what runs next comes first. */
 static void
 go_on(Worker *worker)
 {
-	worker->timer = 0;
-	if (worker->next == worker->batches[worker->current].n && next_batch(worker)->n > 0)
+	Batch	   *batch = &worker->batches[worker->current];
+
+	if (worker->next == batch->n && next_batch(worker)->n > 0)
 	{
-		worker->batches[worker->current].n = 0;
+		batch->n = 0;
 		worker->current = 1 - worker->current;
 		worker->next = 0;
+		batch = &worker->batches[worker->current];
 	}
-	if (worker->next < worker->batches[worker->current].n)
-	{
-		Config	   *config = current_config(worker);
-		const char *params[] = {config->id, config->claim_id};
-
-		if (rule->start)
-			send_call(worker, CALL_START, rule->start, 2, params);
-		else
-			run(worker);
-	}
-	else if (unclaimed > 0)
+	if (!worker->running && worker->next < batch->n && worker->nfinished < (rule->ahead ? MAX_FINISHED : 1))
+		run(worker);
+	else if (!worker->running && worker->next == batch->n && unclaimed > 0 && worker->timer == 0 &&
+			 (rule->ahead || worker->nfinished == 0))
 		send_claim(worker);
-	else
-		worker->finished = true;
+	else if (worker->nfinished > 0)
+		hand_in(worker);
+	else if (worker->wants_claim && unclaimed > 0)
+	{
+		worker->wants_claim = false;
+		send_claim(worker);
+	}
 }
 
 static void
 end_run(Worker *worker)
 {
-	Config	   *config = current_config(worker);
-	const char *params[] = {config->id, config->claim_id, output};
-
+	worker->finished[worker->nfinished++] = *current_config(worker);
 	worker->running = false;
 	worker->timer = 0;
-	send_call(worker, CALL_HAND_IN, rule->hand_in, 3, params);
+	worker->ready_at = now();
+	worker->next++;
 }
 
 static void
@@ -319,33 +327,30 @@ take_batch(Worker *worker, PGresult *result)
 	else
 		vain_claims++;
 	unclaimed -= batch->n;
-	if (!worker->running)
+	if (worker->running)
+		return;
+	worker->claiming += now() - worker->ready_at;
+	worker->ready_at = now();
+	if (batch->n == 0 && unclaimed > 0)
 	{
-		worker->claiming += now() - worker->called_at;
-		if (batch->n == 0 && unclaimed > 0)
-		{
-			worker->timer = now() + EMPTY_PAUSE;
-			worker->claiming += EMPTY_PAUSE;
-		}
-		else
-			go_on(worker);
+		worker->timer = now() + EMPTY_PAUSE;
+		worker->claiming += EMPTY_PAUSE;
+		worker->ready_at = worker->timer;
 	}
 }
 
 static void
 note_done(Worker *worker, PGresult *result)
 {
-	Config	   *config = current_config(worker);
-	int			position = position_of(config->id);
+	int			position = position_of(worker->finished[0].id);
 
 	if (PQntuples(result) != 1 || strcmp(PQgetvalue(result, 0, 0), "1") != 0 || done[position])
-		die("the result of config %s was not accepted", config->id);
+		die("the result of config %s was not accepted", worker->finished[0].id);
 	done[position] = true;
 	undone--;
-	worker->calling += now() - worker->called_at;
 	worker->finished_at = now();
-	worker->next++;
-	go_on(worker);
+	worker->nfinished--;
+	memmove(&worker->finished[0], &worker->finished[1], sizeof(Config) * worker->nfinished);
 }
 
 static void
@@ -371,8 +376,6 @@ take_answer(Worker *worker)
 			take_batch(worker, result);
 			break;
 		case CALL_START:
-			worker->calling += now() - worker->called_at;
-			run(worker);
 			break;
 		case CALL_HAND_IN:
 			note_done(worker, result);
@@ -381,6 +384,7 @@ take_answer(Worker *worker)
 			break;
 	}
 	PQclear(result);
+	go_on(worker);
 }
 
 /* ---------------------------------------------------------------------- the pool */
@@ -399,8 +403,7 @@ step(struct pollfd *polls)
 		bool		waits = workers[i].call != CALL_NONE;
 
 		polls[i] = (struct pollfd){.fd = waits ? PQsocket(workers[i].connection) : -1, .events = POLLIN};
-		/* an answer comes before what the timer asks for: a connection does one thing at a time */
-		if (workers[i].timer > 0 && !waits)
+		if (workers[i].timer > 0)
 			until = fmin(until, workers[i].timer);
 	}
 	pause = fmax(until - now(), 0);
@@ -416,11 +419,13 @@ step(struct pollfd *polls)
 	{
 		Worker	   *worker = &workers[i];
 
-		if (worker->timer == 0 || worker->call != CALL_NONE || now() < worker->timer)
+		if (worker->timer == 0 || now() < worker->timer)
 			continue;
 		if (worker->running)
 			end_run(worker);
-		else
+		worker->timer = 0;
+		/* a connection does one thing at a time */
+		if (worker->call == CALL_NONE)
 			go_on(worker);
 	}
 }
@@ -568,7 +573,10 @@ main(int argc, char **argv)
 	before = measure_usage(postmaster);
 	begin = now();
 	for (int i = 0; i < nworkers; i++)
+	{
+		workers[i].ready_at = begin;
 		send_claim(&workers[i]);
+	}
 	while (undone > 0)
 		step(polls);
 	end = now();
