@@ -212,7 +212,7 @@ typedef struct Share
 } Share;
 
 /* Parts of what is ready, for each worker, of which a claim takes one. */
-#define SHARES_PER_WORKER 3
+#define SHARES_PER_WORKER 2
 
 /*
  * Where there is enough for this many rounds of full batches, the worker's next
@@ -243,7 +243,7 @@ is_plenty(const Claim *claim)
 
 /*
  * As much as leaves enough for the other live workers, so that the pool ends
- * together: guided self-scheduling, a third of an even share of what is ready.
+ * together: guided self-scheduling, half of an even share of what is ready.
  * The share is one of configs and one of expected work, and a batch exceeds
  * neither: where longer ones go first, a share of configs alone would be far
  * more than a share of the time.
