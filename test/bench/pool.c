@@ -7,10 +7,10 @@
  * as benchorch-worker does, in the same statements: register, claim a batch,
  * then for each config start, run, hand in.  start is sent and not awaited: a
  * run begins with the sending.  A result is handed in while the next config
- * runs, behind its start; the next batch is claimed while the last config of a
- * batch runs, behind the result of the one before.  Nothing runs: a config is
- * a timer.  How long each lasts stands in the table makespan.configs (id,
- * seconds).
+ * runs, behind its start; the next batch is claimed when the last config of a
+ * batch has run for 0.9 of the time that the one before took.  Nothing runs: a
+ * config is a timer.  How long each lasts stands in the table makespan.configs
+ * (id, seconds).
  *
  * RULE is benchorch, or replaced: fixed batches by plain SKIP LOCKED from the
  * table makespan.replaced, no prefetching, and each result saved before the
@@ -38,6 +38,7 @@
 #include "usage.h"
 
 #define MAX_BATCH 500
+#define AHEAD_AT 0.9			/* as in worker/agent/holdings.c */
 #define MAX_FINISHED 2			/* results that wait; with more of them the next run waits, too */
 #define PATIENCE 60.0			/* seconds without anything happening */
 #define EMPTY_PAUSE 0.002		/* after a claim that was empty though work was left */
@@ -110,7 +111,8 @@ typedef struct Worker
 	bool		running;		/* a config's timer is set */
 	double		timer;			/* when the run, or the pause, ends; 0: none */
 	double		ready_at;		/* since when nothing runs */
-	bool		wants_claim;	/* ahead, while something runs */
+	double		ahead_at;		/* when to claim ahead; 0: not during this run */
+	double		last_seconds;	/* that the run before took; 0: there was none */
 	int			nfinished;
 	Config		finished[MAX_FINISHED]; /* results that are not in yet, the oldest first */
 	double		finished_at;	/* its last hand-in, or its last claim that brought nothing */
@@ -268,7 +270,9 @@ run(Worker *worker)
 		send_call(worker, CALL_START, rule->start, 2, params);
 	worker->running = true;
 	worker->timer = now() + seconds[position_of(config->id)];
-	worker->wants_claim = rule->ahead && worker->next == worker->batches[worker->current].n - 1;
+	worker->ahead_at = 0;
+	if (rule->ahead && worker->last_seconds > 0 && worker->next == worker->batches[worker->current].n - 1)
+		worker->ahead_at = now() + AHEAD_AT * worker->last_seconds;
 }
 
 /* What to send, where nothing is awaited: what runs next comes first. */
@@ -291,9 +295,9 @@ go_on(Worker *worker)
 		send_claim(worker);
 	else if (worker->nfinished > 0)
 		hand_in(worker);
-	else if (worker->wants_claim && unclaimed > 0)
+	else if (worker->ahead_at > 0 && now() >= worker->ahead_at && unclaimed > 0)
 	{
-		worker->wants_claim = false;
+		worker->ahead_at = 0;
 		send_claim(worker);
 	}
 }
@@ -301,7 +305,11 @@ go_on(Worker *worker)
 static void
 end_run(Worker *worker)
 {
-	worker->finished[worker->nfinished++] = *current_config(worker);
+	Config	   *config = current_config(worker);
+
+	worker->finished[worker->nfinished++] = *config;
+	worker->last_seconds = seconds[position_of(config->id)];
+	worker->ahead_at = 0;
 	worker->running = false;
 	worker->timer = 0;
 	worker->ready_at = now();
@@ -405,6 +413,8 @@ step(struct pollfd *polls)
 		polls[i] = (struct pollfd){.fd = waits ? PQsocket(workers[i].connection) : -1, .events = POLLIN};
 		if (workers[i].timer > 0)
 			until = fmin(until, workers[i].timer);
+		if (workers[i].ahead_at > 0 && !waits)
+			until = fmin(until, workers[i].ahead_at);
 	}
 	pause = fmax(until - now(), 0);
 	timeout.tv_sec = (time_t) pause;
@@ -419,11 +429,14 @@ step(struct pollfd *polls)
 	{
 		Worker	   *worker = &workers[i];
 
-		if (worker->timer == 0 || now() < worker->timer)
+		if (worker->timer > 0 && now() >= worker->timer)
+		{
+			if (worker->running)
+				end_run(worker);
+			worker->timer = 0;
+		}
+		else if (worker->ahead_at == 0 || now() < worker->ahead_at)
 			continue;
-		if (worker->running)
-			end_run(worker);
-		worker->timer = 0;
 		/* a connection does one thing at a time */
 		if (worker->call == CALL_NONE)
 			go_on(worker);
