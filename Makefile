@@ -8,6 +8,7 @@
 #                     bench-runner: the worker; bench-engine: the CPU engine; bench-ranking: finalize()
 #   make soak         10^6 random operations against the reference model; make kills: 1,000 killed workers, 20 immediate stops of the
 #                     server; make mutants: whether the random operations notice when the product is broken
+#   make worker-sanitize   the worker's tests with AddressSanitizer and UBSan, then under valgrind, about an hour
 #   make gpu-check    everything that needs a GPU, in a few minutes; says so where there is none (status 77)
 #   make lint         formatting, warnings and static analysis; make format formats
 #
@@ -32,7 +33,7 @@ REGRESS_OPTS = --load-extension=benchorch
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=benchorch
 
 # What runs by itself and builds what it needs in a place of its own.
-ALONE = bench bench-engine bench-makespan bench-quick bench-ranking bench-runner check deps demo demo-stop format gpu-check kills lint mutants soak print-regress print-isolation
+ALONE = bench bench-engine bench-makespan bench-quick bench-ranking bench-runner check deps demo demo-stop format gpu-check kills lint mutants soak print-regress print-isolation worker-sanitize
 .PHONY: $(ALONE)
 
 ifeq ($(filter-out $(ALONE),$(or $(MAKECMDGOALS),all)),)
@@ -57,6 +58,9 @@ soak:
 	@BENCHORCH_RANDOM_OPERATIONS=1000000 BENCHORCH_TEST_SECONDS=14400 test/run random
 kills:
 	@BENCHORCH_KILLS=1000 BENCHORCH_STOPS=20 BENCHORCH_TEST_SECONDS=14400 test/run 011_crash 033_worker_recovery
+worker-sanitize:
+	@BENCHORCH_SANITIZE=1 BENCHORCH_TEST_SECONDS=1800 test/run worker-units worker-cgroup 03
+	@BENCHORCH_SANITIZE=2 BENCHORCH_TEST_SECONDS=3600 test/run worker-units worker-cgroup 03
 mutants:
 	@test/mutants
 deps:

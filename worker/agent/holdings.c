@@ -191,12 +191,9 @@ claim_ahead(void)
 	buffer_free(&why);
 	if (!well)
 		return;
-	if (claim(&ahead) != DATABASE_OK)
+	if (claim(&ahead) != DATABASE_OK || ahead.count == 0)
 		batch_free(&ahead);
-	else if (database_interrupted())
-		in_doubt = true;
-	if (ahead.count == 0)
-		batch_free(&ahead);
+	in_doubt |= database_interrupted();
 	ahead_since = events_now();
 }
 

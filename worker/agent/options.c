@@ -113,39 +113,165 @@ absolute_path(const char *path)
 	return absolute;
 }
 
+static const struct option known[] = {{"db", required_argument, NULL, 'd'},
+									  {"name", required_argument, NULL, 'n'},
+									  {"hardware", required_argument, NULL, 'w'},
+									  {"framework", required_argument, NULL, 'f'},
+									  {"model", required_argument, NULL, 'm'},
+									  {"batch-size", required_argument, NULL, 'b'},
+									  {"priority-threshold", required_argument, NULL, 'p'},
+									  {"until-settled", no_argument, NULL, 'u'},
+									  {"register", no_argument, NULL, 'r'},
+									  {"gpus", required_argument, NULL, 'g'},
+									  {"grace", required_argument, NULL, 'G'},
+									  {"heartbeat", required_argument, NULL, 'H'},
+									  {"preemption-check", required_argument, NULL, 'c'},
+									  {"silence", required_argument, NULL, 's'},
+									  {"no-presence", no_argument, NULL, 'P'},
+									  {"work-dir", required_argument, NULL, 'D'},
+									  {"spool", required_argument, NULL, 'S'},
+									  {"run-one", required_argument, NULL, '1'},
+									  {"keep", no_argument, NULL, 'k'},
+									  {"pass-env", required_argument, NULL, 'e'},
+									  {"log", required_argument, NULL, 'l'},
+									  {"quiet", no_argument, NULL, 'q'},
+									  {"help", no_argument, NULL, 'h'},
+									  {"version", no_argument, NULL, 'V'},
+									  {NULL, 0, NULL, 0}};
+
+/* What an option without value switches on; false where it has one. */
+static bool
+set_switch(Options *options, int option)
+{
+	switch (option)
+	{
+		case 'u':
+			return options->until_settled = true;
+		case 'r':
+			return options->register_only = true;
+		case 'P':
+			return options->no_presence = true;
+		case 'k':
+			return options->keep = true;
+		case 'q':
+			return options->quiet = true;
+		default:
+			return false;
+	}
+}
+
+static bool
+add_framework(Options *options, const char *name)
+{
+	if (options->frameworks.len > 0)
+		buffer_puts(&options->frameworks, "\x1f");
+	buffer_puts(&options->frameworks, name);
+	return *name != '\0';
+}
+
+/* Never the database's own variables. */
+static bool
+add_pass_env(Options *options, const char *name)
+{
+	char	  **end = options->pass_env;
+
+	while (*end != NULL)
+		end++;
+	*end = (char *) name;
+	return strncmp(name, "PG", 2) != 0 && strchr(name, '=') == NULL;
+}
+
+static bool
+set_path(char **path, const char *value)
+{
+	free(*path);
+	*path = absolute_path(value);
+	return *value != '\0';
+}
+
+/* An option with its value; false where it is none for it. */
+static bool
+set_value(Options *options, int option, char *value)
+{
+	long		number = 0;
+	bool		good;
+
+	switch (option)
+	{
+		case 'd':
+			options->db = value;
+			return true;
+		case 'n':
+			options->name = value;
+			return *value != '\0';
+		case 'w':
+			options->hardware = value;
+			return *value != '\0';
+		case 'f':
+			return add_framework(options, value);
+		case 'm':
+			options->model = value;
+			return is_uuid(value);
+		case 'b':
+			good = parse_int(value, 1, 500, &number);
+			options->batch_size = (int) number;
+			return good;
+		case 'p':
+			options->priority_threshold = value;
+			return parse_int(value, -2147483647L, 2147483647L, &number);
+		case 'g':
+			good = parse_int(value, 1, 1024, &number);
+			options->gpus = (int) number;
+			return good;
+		case 'G':
+			return parse_seconds(value, 0, &options->grace);
+		case 'H':
+			return parse_seconds(value, 0.1, &options->heartbeat);
+		case 's':
+			return parse_seconds(value, 0.1, &options->silence);
+		case 'c':
+			return set_path(&options->preemption_check, value);
+		case 'D':
+			return set_path(&options->work_dir, value);
+		case 'S':
+			return set_path(&options->spool, value);
+		case '1':
+			options->run_one = value;
+			return parse_int(value, 1, 9223372036854775807L, &number);
+		case 'e':
+			return add_pass_env(options, value);
+		case 'l':
+			options->log = value;
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Where runs and results go; -1 or an exit code. */
+static int
+choose_directories(Options *options)
+{
+	const char *tmpdir = getenv("TMPDIR");
+	const char *wanted = tmpdir && *tmpdir ? tmpdir : "/tmp";
+	char	   *real;
+
+	if (options->work_dir == NULL)
+		set_path(&options->work_dir, wanted);
+	/* commands run elsewhere, so the path must not depend on where we are */
+	real = realpath(options->work_dir, NULL);
+	if (real == NULL)
+		return wrong("no directory %s for the runs; give one with --work-dir", options->work_dir);
+	free(options->work_dir);
+	options->work_dir = real;
+	if (options->spool == NULL)
+		options->spool = xprintf("%s/benchorch-spool-%d", real, (int) geteuid());
+	return -1;
+}
+
 int
 options_parse(Options *options, int argc, char **argv)
 {
-	static const struct option known[] = {{"db", required_argument, NULL, 'd'},
-										  {"name", required_argument, NULL, 'n'},
-										  {"hardware", required_argument, NULL, 'w'},
-										  {"framework", required_argument, NULL, 'f'},
-										  {"model", required_argument, NULL, 'm'},
-										  {"batch-size", required_argument, NULL, 'b'},
-										  {"priority-threshold", required_argument, NULL, 'p'},
-										  {"until-settled", no_argument, NULL, 'u'},
-										  {"register", no_argument, NULL, 'r'},
-										  {"gpus", required_argument, NULL, 'g'},
-										  {"grace", required_argument, NULL, 'G'},
-										  {"heartbeat", required_argument, NULL, 'H'},
-										  {"preemption-check", required_argument, NULL, 'c'},
-										  {"silence", required_argument, NULL, 's'},
-										  {"no-presence", no_argument, NULL, 'P'},
-										  {"work-dir", required_argument, NULL, 'D'},
-										  {"spool", required_argument, NULL, 'S'},
-										  {"run-one", required_argument, NULL, '1'},
-										  {"keep", no_argument, NULL, 'k'},
-										  {"pass-env", required_argument, NULL, 'e'},
-										  {"log", required_argument, NULL, 'l'},
-										  {"quiet", no_argument, NULL, 'q'},
-										  {"help", no_argument, NULL, 'h'},
-										  {"version", no_argument, NULL, 'V'},
-										  {NULL, 0, NULL, 0}};
-	const char *tmpdir = getenv("TMPDIR");
-	const char *work_dir = tmpdir && *tmpdir ? tmpdir : "/tmp";
-	const char *spool = NULL;
-	int			pass_count = 0;
-	long		number = 0;
 	int			option;
 
 	*options = (Options){.batch_size = 100, .grace = 8};
@@ -154,124 +280,24 @@ options_parse(Options *options, int argc, char **argv)
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":", known, NULL)) != -1)
 	{
-		bool		ok = true;
-
-		switch (option)
+		if (option == 'h' || option == 'V')
 		{
-			case 'd':
-				options->db = optarg;
-				break;
-			case 'n':
-				options->name = optarg;
-				ok = *optarg != '\0';
-				break;
-			case 'w':
-				options->hardware = optarg;
-				ok = *optarg != '\0';
-				break;
-			case 'f':
-				if (options->frameworks.len > 0)
-					buffer_puts(&options->frameworks, "\x1f");
-				buffer_puts(&options->frameworks, optarg);
-				ok = *optarg != '\0';
-				break;
-			case 'm':
-				options->model = optarg;
-				ok = is_uuid(optarg);
-				break;
-			case 'b':
-				ok = parse_int(optarg, 1, 500, &number);
-				options->batch_size = (int) number;
-				break;
-			case 'p':
-				options->priority_threshold = optarg;
-				ok = parse_int(optarg, -2147483647L, 2147483647L, &number);
-				break;
-			case 'u':
-				options->until_settled = true;
-				break;
-			case 'r':
-				options->register_only = true;
-				break;
-			case 'g':
-				ok = parse_int(optarg, 1, 1024, &number);
-				options->gpus = (int) number;
-				break;
-			case 'G':
-				ok = parse_seconds(optarg, 0, &options->grace);
-				break;
-			case 'H':
-				ok = parse_seconds(optarg, 0.1, &options->heartbeat);
-				break;
-			case 'c':
-				free(options->preemption_check);
-				options->preemption_check = absolute_path(optarg);
-				break;
-			case 's':
-				ok = parse_seconds(optarg, 0.1, &options->silence);
-				break;
-			case 'P':
-				options->no_presence = true;
-				break;
-			case 'D':
-				work_dir = optarg;
-				break;
-			case 'S':
-				spool = optarg;
-				ok = *optarg != '\0';
-				break;
-			case '1':
-				options->run_one = optarg;
-				ok = parse_int(optarg, 1, 9223372036854775807L, &number);
-				break;
-			case 'k':
-				options->keep = true;
-				break;
-			case 'e':
-				options->pass_env[pass_count++] = optarg;
-				ok = strncmp(optarg, "PG", 2) != 0 && strchr(optarg, '=') == NULL;
-				break;
-			case 'l':
-				options->log = optarg;
-				break;
-			case 'q':
-				options->quiet = true;
-				break;
-			case 'h':
-				fputs(usage, stdout);
-				return EXIT_DONE;
-			case 'V':
-				puts("benchorch-worker " BENCHORCH_VERSION);
-				return EXIT_DONE;
-			case ':':
-				return wrong("%s needs a value", argv[optind - 1]);
-			default:
-				return wrong("unknown option %s", argv[optind - 1]);
+			fputs(option == 'h' ? usage : "benchorch-worker " BENCHORCH_VERSION "\n", stdout);
+			return EXIT_DONE;
 		}
-		if (!ok)
+		if (option == ':')
+			return wrong("%s needs a value", argv[optind - 1]);
+		if (option == '?')
+			return wrong("unknown option %s", argv[optind - 1]);
+		if (!set_switch(options, option) && !set_value(options, option, optarg))
 			return wrong("\"%s\" is no value for this option: %s", optarg,
 						 argv[optind - 1] == optarg ? argv[optind - 2] : argv[optind - 1]);
-	}
-	/* commands run elsewhere, so the path must not depend on where we are */
-	options->work_dir = realpath(work_dir, NULL);
-	if (options->work_dir == NULL)
-		return wrong("no directory %s for the runs; give one with --work-dir", work_dir);
-	if (spool == NULL)
-		options->spool = xprintf("%s/benchorch-spool-%d", options->work_dir, (int) geteuid());
-	else if (*spool == '/')
-		options->spool = xstrdup(spool);
-	else
-	{
-		char	   *here = getcwd(NULL, 0);
-
-		options->spool = xprintf("%s/%s", here ? here : ".", spool);
-		free(here);
 	}
 	if (options->keep && options->run_one == NULL)
 		return wrong("--keep is for --run-one");
 	if (optind < argc)
 		return wrong("unexpected argument \"%s\"", argv[optind]);
-	return -1;
+	return choose_directories(options);
 }
 
 void

@@ -203,12 +203,17 @@ turn_take(Config *config, const RunSettings *settings)
 	current_start(config, settings);
 	handing_next();				/* one: if the run has ended meanwhile, the next comes first */
 	for (current_step(); current_config() != NULL || start_unanswered; current_step())
+	{
+		/* nothing is handed back meanwhile: what has not begun for the database would go, too */
+		double		due = start_unanswered ? EVENTS_NEVER : holdings_due();
+
 		if (start_needs_asking())
 			start_confirm(config);
-		else if (events_now() >= holdings_due())
+		else if (events_now() >= due)
 			holdings_step();
 		else
-			heartbeat_wait(holdings_due());
+			heartbeat_wait(due);
+	}
 
 	/*
 	 * What went wrong may change what comes next: configs are pruned, if they
