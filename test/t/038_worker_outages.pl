@@ -171,8 +171,8 @@ sub signal_server
 
 foreach my $how ('frozen', 'gone')
 {
-	append_to_file("$home/hold-$_", '') foreach 1 .. 40;
-	$model = model_for(40, 'gated');	# enough for a batch of two
+	append_to_file("$home/hold-$_", '') foreach 1 .. 80;
+	$model = model_for(80, 'gated');	# enough for a batch of two
 	$it = start_worker($worker, 'mortal');
 	wait_until("the first run, $how", sub { begun() == 1 });
 	my ($first) = begun();
@@ -205,16 +205,17 @@ foreach my $how ('frozen', 'gone')
 		$node->start;
 	}
 	is(end_of(start_worker($worker, 'mortal')), 0, "$how: the next process on the spool");
-	is(sql(qq{SELECT count(*) || ' ' || count(DISTINCT config_id) || ' ' || bool_and(accepted) FROM benchorch.benchmark_results WHERE model_version_id = '$model'}),
-		'40 40 true', "$how: hands in what had ended meanwhile");
-	is(scalar(begun()), 40, "$how: nothing is run twice");
+	is(sql(qq{SELECT count(*) FILTER (WHERE accepted) || ' ' || count(DISTINCT config_id) || ' ' || count(*) FROM benchorch.benchmark_results
+		WHERE model_version_id = '$model'}), '80 80 ' . begun(), "$how: hands in what had ended meanwhile, and no run's result is lost");
+	# a claim of the instant before a crash may be forgotten
+	is(scalar(begun()), 80, "$how: nothing is run twice") if $how eq 'frozen';
 	is(scalar(spooled()), 0, "$how: the spool is empty");
 }
 
 # ------------------------------ a claim that has gone when its run is begun
 
-append_to_file("$home/hold-$_", '') foreach 1 .. 40;
-$model = model_for(40, 'gated');
+append_to_file("$home/hold-$_", '') foreach 1 .. 80;
+$model = model_for(80, 'gated');
 $it = start_worker($worker, 'late');
 wait_until('the first run', sub { begun() == 1 });
 my ($first) = begun();
@@ -223,7 +224,7 @@ unlink "$home/hold-$first";
 is(end_of($it), 0, 'a config that has been cancelled before its start');
 like(slurp_file($it->{log}), qr/"event":"start_refused"/, 'is found out by the start call');
 is(sql(qq{SELECT string_agg(status || ' ' || n, ', ' ORDER BY status) || ': ' || (SELECT count(*) FROM benchorch.benchmark_results WHERE model_version_id = '$model')
-	FROM (SELECT status, count(*) AS n FROM benchorch.benchmark_configs WHERE model_version_id = '$model' GROUP BY status) AS s}), 'cancelled 39, completed 1: 1', 'its run is killed, and nothing comes of it');
+	FROM (SELECT status, count(*) AS n FROM benchorch.benchmark_configs WHERE model_version_id = '$model' GROUP BY status) AS s}), 'cancelled 79, completed 1: 1', 'its run is killed, and nothing comes of it');
 unlink glob "$home/hold-*";
 
 # -------------------------------------------------------------- a bad disk
@@ -250,7 +251,7 @@ $it = do { local $ENV{BENCHORCH_FAULT} = 'after_spool:1'; start_worker($faulty, 
 is(end_of($it), -9, 'a fourth one is killed');
 sql('CREATE DATABASE other');
 $node->safe_psql('other', q{CREATE EXTENSION benchorch; SELECT benchorch.register_hardware('box', '{"kind": "cpu"}');
-	SELECT benchorch.register_framework('runner', '{"command": ["true"]}')});
+	SELECT benchorch.register_framework('runner', '{"command": ["true"]}'), benchorch.register_framework('gated', '{"command": ["true"]}')});
 is(end_of(start_worker($worker, 'elsewhere', '--db', $node->connstr('other'))), 0, 'a worker of another database on the same spool');
 is(scalar(spooled()), 1, 'leaves it alone');
 is(end_of(start_worker($worker, 'mortal')), 0, 'one of its own');
