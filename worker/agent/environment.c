@@ -31,6 +31,22 @@ read_text(const char *path, char *text, size_t size)
 	return len > 0;
 }
 
+/*
+ * The same of a file of the kernel's that is read before and after each run: it
+ * stays open, and read again from its beginning it tells what is so now.
+ */
+static bool
+read_again(int *fd, const char *path, char *text, size_t size)
+{
+	ssize_t		len;
+
+	if (*fd < 0)
+		*fd = open(path, O_RDONLY | O_CLOEXEC);
+	len = *fd >= 0 ? pread(*fd, text, size - 1, 0) : -1;
+	text[len > 0 ? len : 0] = '\0';
+	return len > 0;
+}
+
 /* ---------------------------------------------------------------- CPU time */
 
 /* The machine's, from the first line of /proc/stat. */
@@ -39,10 +55,11 @@ read_machine_time(double *busy_s, double *steal_s)
 {
 	double		hz = (double) sysconf(_SC_CLK_TCK);
 	unsigned long long user, nice, system, idle, iowait, irq, softirq, steal;
+	static int	fd = -1;
 	char		text[256];
 
 	*busy_s = *steal_s = NAN;
-	if (!read_text("/proc/stat", text, sizeof(text)) ||
+	if (!read_again(&fd, "/proc/stat", text, sizeof(text)) ||
 		sscanf(text, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &iowait, &irq,
 			   &softirq, &steal) != 8)
 		return;
@@ -50,46 +67,67 @@ read_machine_time(double *busy_s, double *steal_s)
 	*steal_s = (double) steal / hz;
 }
 
-/* What a process and the children that it has waited for have used. */
+/* What a process and the children that it has waited for have used; *threads is how many it has. */
 static double
-process_time(pid_t pid)
+process_time(pid_t pid, long *threads)
 {
 	char		path[64], text[512];
 	const char *after_name;
 	unsigned long long user, system;
 	long long	child_user, child_system;
 
+	*threads = 0;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
 	if (!read_text(path, text, sizeof(text)) || (after_name = strrchr(text, ')')) == NULL ||
-		sscanf(after_name + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld", &user, &system,
-			   &child_user, &child_system) != 4)
+		sscanf(after_name + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld %*d %*d %ld", &user,
+			   &system, &child_user, &child_system, threads) != 5)
 		return 0;
 	return (double) (user + system + child_user + child_system) / (double) sysconf(_SC_CLK_TCK);
 }
 
-/* The same of a process and everything below it.  The kernel lists a process's children by its threads. */
+static double tree_time(pid_t pid, int depth);
+
+/* Of everything below one thread. */
+static double
+children_time(pid_t pid, const char *thread, int depth)
+{
+	double		seconds = 0;
+	char		path[96], text[4096];
+	char	   *at = text;
+	long		child;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%.20s/children", (int) pid, thread);
+	read_text(path, text, sizeof(text));
+	while ((child = strtol(at, &at, 10)) > 0)
+		seconds += tree_time((pid_t) child, depth + 1);
+	return seconds;
+}
+
+/*
+ * Of a process and everything below it.  The kernel lists a process's children
+ * by its threads; mostly there is one, which has the process's number.
+ */
 static double
 tree_time(pid_t pid, int depth)
 {
-	double		seconds = process_time(pid);
-	char		path[96], text[4096];
+	long		thread_count;
+	double		seconds = process_time(pid, &thread_count);
+	char		path[64];
 	DIR		   *threads;
 	struct dirent *entry;
 
-	snprintf(path, sizeof(path), "/proc/%d/task", (int) pid);
-	threads = depth < 64 ? opendir(path) : NULL;
-	while (threads != NULL && (entry = readdir(threads)) != NULL)
+	if (depth >= 64 || thread_count == 0)
+		return seconds;
+	if (thread_count == 1)
 	{
-		char	   *at = text;
-		long		child;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%d/task/%.20s/children", (int) pid, entry->d_name);
-		read_text(path, text, sizeof(text));
-		while ((child = strtol(at, &at, 10)) > 0)
-			seconds += tree_time((pid_t) child, depth + 1);
+		snprintf(path, sizeof(path), "%d", (int) pid);
+		return seconds + children_time(pid, path, depth);
 	}
+	snprintf(path, sizeof(path), "/proc/%d/task", (int) pid);
+	threads = opendir(path);
+	while (threads != NULL && (entry = readdir(threads)) != NULL)
+		if (entry->d_name[0] != '.')
+			seconds += children_time(pid, entry->d_name, depth);
 	if (threads != NULL)
 		closedir(threads);
 	return seconds;
@@ -97,20 +135,21 @@ tree_time(pid_t pid, int depth)
 
 /* ---------------------------------------------------------------- pressure */
 
+static const char *const pressure_names[PRESSURES] = {"cpu", "memory", "io"};
+
 /* The time in which some process waited, from "some avg10=... total=MICROSECONDS". */
 static double
-read_pressure(const char *name)
+read_pressure(Pressure of)
 {
+	static int	fds[PRESSURES] = {-1, -1, -1};
 	char		path[64], text[256];
 	const char *total;
 
-	snprintf(path, sizeof(path), "/proc/pressure/%s", name);
-	if (!read_text(path, text, sizeof(text)) || (total = strstr(text, "total=")) == NULL)
+	snprintf(path, sizeof(path), "/proc/pressure/%s", pressure_names[of]);
+	if (!read_again(&fds[of], path, text, sizeof(text)) || (total = strstr(text, "total=")) == NULL)
 		return NAN;
 	return strtod(total + 6, NULL) / 1e6;
 }
-
-static const char *const pressure_names[PRESSURES] = {"cpu", "memory", "io"};
 
 /* ------------------------------------------------------------------ looking */
 
@@ -126,7 +165,7 @@ environment_look(const Machine *machine, int gpus, Look *look)
 	read_machine_time(&look->busy_s, &look->steal_s);
 	look->own_s = tree_time(getpid(), 0);
 	for (int i = 0; i < PRESSURES; i++)
-		look->waited_s[i] = read_pressure(pressure_names[i]);
+		look->waited_s[i] = read_pressure((Pressure) i);
 }
 
 double
