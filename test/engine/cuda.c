@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "backend.h"
+#include "machine.h"
 #include "transformer.h"
 
 /*
@@ -79,7 +80,7 @@ static const struct shape shapes[] = {
 
 static uint64_t seed;
 
-static const struct backend_options options = {.threads = 1, .library = true};
+static struct backend_options options = {.threads = 1, .library = true};
 
 /* prompt and steps of a shape; first and last are the logits after them */
 static enum engine_status
@@ -262,6 +263,10 @@ main(void)
 		return 0;
 	seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t) time(NULL);
 	printf("# BENCHORCH_ENGINE_SEED=%llu\n", (unsigned long long) seed);
+#ifndef CUDA_EMULATION
+	/* what the GPU is compared with is computed by all CPUs */
+	options.threads = machine_cpus();
+#endif
 	test_refusals();
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
 		test_shape(operations, &shapes[i], false);

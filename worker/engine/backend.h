@@ -55,7 +55,7 @@ struct backend_fact
 	char		value[256];
 };
 
-#define BACKEND_MAX_FACTS 24
+#define BACKEND_MAX_FACTS 32
 
 enum backend_rate
 {

@@ -227,6 +227,8 @@ facts(struct backend *cuda, struct backend_fact *fact)
 {
 	struct cudaDeviceProp properties;
 	double		products = cuda_prompt_product_seconds(cuda);
+	struct engine_error ignored;
+	double		attention = NAN;
 	int			driver = 0;
 	int			runtime = 0;
 	int			clock = 0;
@@ -268,6 +270,12 @@ facts(struct backend *cuda, struct backend_fact *fact)
 		FACT("datasheet_bytes_per_s", "%.4g", 2.0 * clock * 1e3 * bus / 8);
 	if (!isnan(products))
 		FACT("prompt_products_ms", "%.4g", products * 1e3);
+	/* a step's attention alone, at the end of the context */
+	if (cuda->context > cuda->workload.input_tokens && cuda_time_attention(cuda, &attention, &ignored) == ENGINE_OK)
+	{
+		FACT("attention_ms", "%.4g", attention * 1e3);
+		FACT("attention_context", "%d", cuda->context);
+	}
 #undef FACT
 	return n;
 }

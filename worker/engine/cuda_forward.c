@@ -28,6 +28,9 @@ enum place
 	PLACES
 };
 
+/* of the most that could be had, for attention's blocks */
+#define ENOUGH_OCCUPANCY 0.85
+
 /* does the rest only where all was well before */
 #define THEN(status, result, what, error) \
 	do \
@@ -252,10 +255,30 @@ run_step(struct backend *cuda, struct engine_error *error)
 }
 
 static enum engine_status
-capture_step(struct backend *cuda, struct engine_error *error)
+capture(struct backend *cuda, struct engine_error *error)
 {
 	cudaGraph_t graph = NULL;
 	cudaError_t ended;
+	enum engine_status status = cuda_check(cudaStreamBeginCapture(cuda->queue.stream, cudaStreamCaptureModeThreadLocal),
+										   "could not begin to capture a step", error);
+
+	if (status != ENGINE_OK)
+		return status;
+	status = run_step(cuda, error);
+	/* whatever happened, the stream must not stay in capture */
+	ended = cudaStreamEndCapture(cuda->queue.stream, &graph);
+	THEN(status, ended, "could not capture a step", error);
+	THEN(status, cudaGraphInstantiate(&cuda->step, graph, 0), "could not make a graph of a step", error);
+	THEN(status, cudaGraphUpload(cuda->step, cuda->queue.stream), "could not upload the graph of a step", error);
+	if (graph != NULL)
+		cudaGraphDestroy(graph);
+	return status;
+}
+
+/* a step as a graph; where a driver cannot put overlapping launches into one, without overlap */
+static enum engine_status
+capture_step(struct backend *cuda, struct engine_error *error)
+{
 	enum engine_status status;
 
 	if (cuda->step != NULL)
@@ -267,18 +290,12 @@ capture_step(struct backend *cuda, struct engine_error *error)
 	THEN(status, cudaStreamSynchronize(cuda->queue.stream), "while the first step ran", error);
 	if (status != ENGINE_OK)
 		return status;
-	status = cuda_check(cudaStreamBeginCapture(cuda->queue.stream, cudaStreamCaptureModeThreadLocal),
-						"could not begin to capture a step", error);
-	if (status != ENGINE_OK)
-		return status;
-	status = run_step(cuda, error);
-	/* whatever happened, the stream must not stay in capture */
-	ended = cudaStreamEndCapture(cuda->queue.stream, &graph);
-	THEN(status, ended, "could not capture a step", error);
-	THEN(status, cudaGraphInstantiate(&cuda->step, graph, 0), "could not make a graph of a step", error);
-	THEN(status, cudaGraphUpload(cuda->step, cuda->queue.stream), "could not upload the graph of a step", error);
-	if (graph != NULL)
-		cudaGraphDestroy(graph);
+	status = capture(cuda, error);
+	if (status == ENGINE_INTERNAL && cuda->queue.overlap)
+	{
+		cuda->queue.overlap = false;
+		status = capture(cuda, error);
+	}
 	return status;
 }
 
@@ -316,21 +333,39 @@ next_rows(const struct backend *cuda, int64_t first, int length)
 	return left < rows ? (int) left : rows;
 }
 
+/* the share of the device that is busy while so many blocks run, of which it holds so many at once */
+static double
+occupancy(int blocks, int held)
+{
+	int			waves = (blocks + held - 1) / held;
+
+	return (double) blocks / ((double) waves * held);
+}
+
 /*
- * As many parts as keep all processors busy, but none of less than 64 positions
- * at the end of the context.
+ * The fewest parts of the context that keep nearly as much of the device busy as
+ * any number would; none of less than 64 positions at the end of the context.
  */
 static int
 choose_splits(const struct backend *cuda)
 {
-	int			group = (int) (cuda->a.n_heads / cuda->a.n_kv_heads);
-	int			blocks = cuda->workload.batch_size * (int) cuda->a.n_kv_heads * ((group + 7) / 8);
-	int			wanted = (2 * cuda->queue.processors + blocks - 1) / blocks;
+	struct cuda_attention attention = attention_of(cuda, 0);
+	int			heads;
+	int			resident = cuda_step_blocks(&attention, &heads);
+	int			held = cuda->queue.processors * (resident > 0 ? resident : 2);
+	int			group = attention.heads / attention.kv_heads;
+	int			blocks = cuda->workload.batch_size * attention.kv_heads * ((group + heads - 1) / heads);
 	int			most = (cuda->layout.capacity + 63) / 64;
+	double		best = 0;
+	int			splits = 1;
 
-	if (wanted > most)
-		wanted = most;
-	return wanted < CUDA_MAX_SPLITS ? wanted : CUDA_MAX_SPLITS;
+	if (most > CUDA_MAX_SPLITS)
+		most = CUDA_MAX_SPLITS;
+	for (int i = 1; i <= most; i++)
+		best = fmax(best, occupancy(blocks * i, held));
+	while (splits < most && occupancy(blocks * splits, held) < ENOUGH_OCCUPANCY * best)
+		splits++;
+	return splits;
 }
 
 /* do our own products have a form for this batch, and is there shared memory for it? */
@@ -466,6 +501,36 @@ cuda_decode(struct backend *cuda, const int32_t *tokens, int32_t *sampled, struc
 	THEN(status, cudaStreamSynchronize(cuda->queue.stream), "while a step ran", error);
 	cuda->context++;
 	memcpy(sampled, cuda->mailbox->sampled, size);
+	return status;
+}
+
+enum engine_status
+cuda_time_attention(struct backend *cuda, double *seconds, struct engine_error *error)
+{
+	cudaStream_t stream = cuda->queue.stream;
+	cudaEvent_t events[2] = {NULL, NULL};
+	enum engine_status status = ENGINE_OK;
+
+	*seconds = NAN;
+	for (int i = 0; i < 2; i++)
+		THEN(status, cudaEventCreate(&events[i]), "could not make an event", error);
+	/* where the last step was; the first run warms up */
+	for (int run = 0; run < 4 && status == ENGINE_OK; run++)
+	{
+		float		milliseconds = 0;
+
+		THEN(status, cudaEventRecord(events[0], stream), "could not record an event", error);
+		for (int i = 0; i < cuda->a.n_layers && status == ENGINE_OK; i++)
+			status = attend(cuda, i, error);
+		THEN(status, cudaEventRecord(events[1], stream), "could not record an event", error);
+		THEN(status, cudaEventSynchronize(events[1]), "while attention was timed", error);
+		THEN(status, cudaEventElapsedTime(&milliseconds, events[0], events[1]), "could not read an event", error);
+		if (status == ENGINE_OK && run > 0)
+			*seconds = fmin(milliseconds * 1e-3, isnan(*seconds) ? INFINITY : *seconds);
+	}
+	for (int i = 0; i < 2; i++)
+		if (events[i] != NULL)
+			cudaEventDestroy(events[i]);
 	return status;
 }
 

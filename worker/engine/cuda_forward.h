@@ -17,6 +17,9 @@ extern enum engine_status cuda_prefill(struct backend *cuda, const int32_t *toke
 extern enum engine_status cuda_decode(struct backend *cuda, const int32_t *tokens, int32_t *sampled,
 									  struct engine_error *error);
 
+/* what attention alone takes in all layers of the last decode step, the best of some runs */
+extern enum engine_status cuda_time_attention(struct backend *cuda, double *seconds, struct engine_error *error);
+
 /* what the best products of a whole prompt take, without anything else; NaN where they were not timed */
 extern double cuda_prompt_product_seconds(const struct backend *cuda);
 

@@ -109,6 +109,9 @@ struct cuda_attention
 extern cudaError_t cuda_attend_step(const struct cuda_queue *queue, const struct cuda_attention *attention,
 									const float *qkv, int requests, const int32_t *step, int splits, float *partials);
 
+/* blocks of it that a processor holds at once, 0 where that cannot be told; each has a split of that many heads */
+extern int cuda_step_blocks(const struct cuda_attention *attention, int *heads_of_block);
+
 /* puts the splits together, as floats or (where to is NULL) as halves: [request][heads × d] */
 extern cudaError_t cuda_combine(const struct cuda_queue *queue, const float *partials, int requests, int heads, int d,
 								int			splits, float *to, uint16_t *to_halves);

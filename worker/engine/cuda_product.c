@@ -16,6 +16,7 @@
 
 #define PROPOSALS 8
 #define TIMED_RUNS 3
+#define HOPELESS 1.3
 
 struct cuda_shape
 {
@@ -195,15 +196,18 @@ cuda_multiply(struct cuda_products *products, const struct cuda_product *product
 	return status;
 }
 
-/* seconds of one run, the best of some; infinite where the algorithm does not run */
+/*
+ * Seconds of one run, the best of some; infinite where the algorithm does not
+ * run.  One that is far behind the least so far is not tried again.
+ */
 static double
 time_runs(struct cuda_products *products, const struct cuda_shape *shape, const cublasLtMatmulAlgo_t *algorithm,
-		  const struct cuda_product *product, cudaEvent_t begin, cudaEvent_t end)
+		  const struct cuda_product *product, double least, cudaEvent_t begin, cudaEvent_t end)
 {
 	struct engine_error ignored;
 	double		best = INFINITY;
 
-	for (int i = 0; i <= TIMED_RUNS; i++)
+	for (int i = 0; i <= TIMED_RUNS && (isinf(best) || best < HOPELESS * least); i++)
 	{
 		float		milliseconds;
 
@@ -243,7 +247,8 @@ cuda_tune(struct cuda_products *products, const struct cuda_product *product, st
 		status = cuda_check(cudaEventCreate(&end), "could not make an event", error);
 	for (int i = 0; i < count && status == ENGINE_OK; i++)
 	{
-		double		seconds = time_runs(products, shape, &proposals[i].algo, product, begin, end);
+		double		least = i == 0 ? INFINITY : shape->seconds;
+		double		seconds = time_runs(products, shape, &proposals[i].algo, product, least, begin, end);
 
 		if (i == 0 || seconds < shape->seconds)
 		{

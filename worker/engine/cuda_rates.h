@@ -7,7 +7,9 @@
 #include "cuda_state.h"
 
 /* the side of the square matrices that are multiplied, and the bytes that this takes for a while */
+#ifndef CUDA_RATES_MATRIX
 #define CUDA_RATES_MATRIX 8192
+#endif
 #define CUDA_RATES_BYTES ((int64_t) 3 * CUDA_RATES_MATRIX * CUDA_RATES_MATRIX * 2)
 
 /* the best rate seen in about that time */

@@ -13,12 +13,12 @@
  */
 #include "cuda_device.cuh"
 
-#define THREADS 512
-#define WARPS (THREADS / WARP)
+#define MOST_WARPS 16			/* of a block */
+#define LEAST_WARPS 4
 #define ROWS 2
 #define AT_ONCE 4				/* loads of 16 bytes of each row under way in a lane */
 #define PIECE 8					/* weights in 16 bytes */
-#define MOST_SHARED (160 * 1024) /* of a processor, even of the smaller chips */
+#define MOST_SHARED (160 * 1024)	/* of a processor, even of the smaller chips */
 #define STRIP (WARP * PIECE)	/* columns that a warp reads in one load */
 
 /*
@@ -47,7 +47,7 @@ load_rows(uint4 (&to)[ROWS][AT_ONCE], const uint16_t *const (&rows)[ROWS], int f
 }
 
 /* x, or x · norm, into shared memory with zeros up to a whole strip; answers 1 ÷ rms(x), or 1 */
-template<int VECTORS>
+template <int VECTORS>
 static __device__ __forceinline__ void
 take_vectors(const struct cuda_vector_product &product, float *shared, float *parts, float (&factor)[VECTORS])
 {
@@ -59,7 +59,7 @@ take_vectors(const struct cuda_vector_product &product, float *shared, float *pa
 	{
 		float		squares = 0;
 
-		for (int i = (int) threadIdx.x; i < padded; i += THREADS)
+		for (int i = (int) threadIdx.x; i < padded; i += (int) blockDim.x)
 		{
 			float		value = i < k ? product.x[(int64_t) v * k + i] : 0;
 
@@ -76,15 +76,16 @@ take_vectors(const struct cuda_vector_product &product, float *shared, float *pa
 }
 
 /* blocks of a processor at once, by their registers */
-template<int VECTORS>
+template <int VECTORS>
 static constexpr int RESIDENT = VECTORS == 1 ? 2 : 1;
 
-template<int VECTORS, int ENDING>
-__global__ void __launch_bounds__(THREADS, RESIDENT<VECTORS>)
-vector_kernel(struct cuda_vector_product product)
+template <int VECTORS, int ENDING>
+__global__ void
+__launch_bounds__(MOST_WARPS *WARP, RESIDENT<VECTORS>)
+	vector_kernel(struct cuda_vector_product product)
 {
 	DYNAMIC_SHARED(memory);
-	__shared__ float parts[WARPS];
+	__shared__ float parts[MOST_WARPS];
 	const float *shared = (const float *) memory;
 	int			lane = (int) threadIdx.x % WARP;
 	int			k = product.k;
@@ -92,7 +93,9 @@ vector_kernel(struct cuda_vector_product product)
 
 	/* a pair is two neighbouring rows, or a gate and its value */
 	int			pairs = ENDING == CUDA_SWIGLU ? product.rows : (product.rows + 1) / 2;
-	int			pair = (int) blockIdx.x * WARPS + (int) threadIdx.x / WARP;
+	int			warps = (int) blockDim.x / WARP;
+	int			all_warps = (int) gridDim.x * warps;
+	int			pair = (int) blockIdx.x * warps + (int) threadIdx.x / WARP;
 	float		factor[VECTORS];
 	uint4		weights[ROWS][AT_ONCE];
 	const uint16_t *rows[ROWS];
@@ -100,8 +103,8 @@ vector_kernel(struct cuda_vector_product product)
 #define FIND_ROWS() \
 	do \
 	{ \
-		int			first = ENDING == CUDA_SWIGLU ? pair : 2 * pair; \
-		int			second = ENDING == CUDA_SWIGLU ? pair + product.rows : 2 * pair + 1; \
+		int first = ENDING == CUDA_SWIGLU ? pair : 2 * pair; \
+		int second = ENDING == CUDA_SWIGLU ? pair + product.rows : 2 * pair + 1; \
 \
 		if (ENDING != CUDA_SWIGLU && second >= product.rows) \
 			second = first; \
@@ -117,7 +120,7 @@ vector_kernel(struct cuda_vector_product product)
 	wait_for_previous();
 	let_next_begin();
 	take_vectors<VECTORS>(product, (float *) memory, parts, factor);
-	for (; pair < pairs; pair += (int) gridDim.x * WARPS)
+	for (; pair < pairs; pair += all_warps)
 	{
 		float		sums[ROWS][VECTORS] = {};
 
@@ -125,7 +128,7 @@ vector_kernel(struct cuda_vector_product product)
 		for (int strip = 0; strip < padded; strip += AT_ONCE * STRIP)
 		{
 			/* what the block began with is there already */
-			if (strip > 0 || pair >= (int) gridDim.x * WARPS)
+			if (strip > 0 || pair >= all_warps)
 				load_rows(weights, rows, strip + lane * PIECE, k);
 #pragma unroll
 			for (int i = 0; i < AT_ONCE; i++)
@@ -180,21 +183,26 @@ cuda_vector_shared(int k, int vectors)
 	return (size_t) parts_of(k, STRIP) * STRIP * sizeof(float) * (size_t) vectors;
 }
 
-template<int VECTORS, int ENDING>
+template <int VECTORS, int ENDING>
 static cudaError_t
 start(const struct cuda_queue *queue, const struct cuda_vector_product *product)
 {
 	size_t		shared = cuda_vector_shared(product->k, VECTORS);
 	int			pairs = ENDING == CUDA_SWIGLU ? product->rows : (product->rows + 1) / 2;
-	int			blocks = parts_of(pairs, WARPS);
+	int			warps = MOST_WARPS;
+	int			blocks;
 
 	/* as many as the device holds at once: each reads the vectors only once */
 	int			most = queue->processors * (shared <= MOST_SHARED / RESIDENT<VECTORS> ? RESIDENT<VECTORS> : 1);
 
-	return launch(queue, vector_kernel<VECTORS, ENDING>, blocks < most ? blocks : most, THREADS, shared, *product);
+	/* few rows are spread over all processors */
+	while (warps > LEAST_WARPS && parts_of(pairs, warps) < queue->processors)
+		warps /= 2;
+	blocks = parts_of(pairs, warps);
+	return launch(queue, vector_kernel<VECTORS, ENDING>, blocks < most ? blocks : most, warps * WARP, shared, *product);
 }
 
-template<int VECTORS>
+template <int VECTORS>
 static cudaError_t
 start_ending(const struct cuda_queue *queue, const struct cuda_vector_product *product)
 {

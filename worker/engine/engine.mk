@@ -44,7 +44,7 @@ CUDA_FLAGS = -std=c++17 -O3 -Werror all-warnings -Xptxas -v,-warn-spills,-Werror
 CUDA_MODULE_OBJECTS = $(CUDA_MODULES:%=$(ENGINE_BUILD)/plugin/%.o) $(CUDA_SHARED_MODULES:%=$(ENGINE_BUILD)/plugin/%.o)
 CUDA_KERNEL_OBJECTS = $(CUDA_KERNELS:%=$(ENGINE_BUILD)/plugin/%.cu.o)
 
-.PHONY: engine engine-tests engine-check engine-cuda
+.PHONY: engine engine-tests engine-check engine-cuda engine-rehearsal
 engine: build/benchorch-engine engine-cuda
 engine-tests: engine build/test-engine-reference
 ifneq ($(NVCC),)
@@ -56,7 +56,7 @@ engine-cuda:
 	@echo 'benchorch-engine: without CUDA, for there is no nvcc here'
 endif
 ifneq ($(shell command -v $(ENGINE_CXX) 2>/dev/null),)
-engine-tests: build/test-engine-emulated
+engine-tests: build/test-engine-emulated engine-rehearsal
 endif
 engine-check: engine-tests
 	prove --ext .t --exec '' build/test-engine-reference $(wildcard build/test-engine-emulated)
@@ -97,12 +97,23 @@ $(CUDA_KERNEL_OBJECTS): $(ENGINE_BUILD)/plugin/%.cu.o: $(ENGINE_DIR)/%.cu $(wild
 	@echo '$(NVCC) $<'
 	@$(NVCC) $(CUDA_FLAGS) $(CUDA_TARGETS) --threads 2 -I$(ENGINE_DIR) -c -o $@ $< >$@.log 2>&1 || { cat $@.log; rm -f $@; exit 1; }
 
-# The emulation: the same sources, kernels included, on the CPU; a prompt's chunks are small, to have several.
+# The emulation: the same sources, kernels included, on the CPU; a prompt's chunks are small, to have several, and so is calibration.
 EMULATION_DIR = test/engine/emulation
-EMULATION_FLAGS = -O2 -g -Wall -Wextra -Werror -DCUDA_EMULATION -DCUDA_PREFILL_ROWS=96 -I$(EMULATION_DIR) -I$(ENGINE_DIR) -MMD -MP
+EMULATION_FLAGS = -O2 -g -fPIC -Wall -Wextra -Werror -DCUDA_EMULATION -DCUDA_PREFILL_ROWS=96 -DCUDA_RATES_MATRIX=64 -I$(EMULATION_DIR) -I$(ENGINE_DIR) -MMD -MP
 EMULATION_C = $(filter-out cuda_product,$(CUDA_MODULES)) $(CUDA_SHARED_MODULES)
 EMULATION_OBJECTS = $(CUDA_KERNELS:%=$(ENGINE_BUILD)/emulated/%.cu.o) $(EMULATION_C:%=$(ENGINE_BUILD)/emulated/%.o) \
 	$(ENGINE_BUILD)/emulated/emulation.o $(ENGINE_BUILD)/emulated/product.o $(ENGINE_BUILD)/emulated/test-cuda.o
+
+# A machine with an emulated GPU, for the rehearsal of make gpu-check: plugin, driver, NVML
+REHEARSAL = build/rehearsal
+engine-rehearsal: build/benchorch-engine $(REHEARSAL)/benchorch-engine-cuda.so $(REHEARSAL)/libcuda.so.1 \
+	$(REHEARSAL)/libnvidia-ml.so.1
+$(REHEARSAL)/benchorch-engine-cuda.so: $(filter-out %/test-cuda.o,$(EMULATION_OBJECTS)) | $(REHEARSAL)
+	$(ENGINE_CXX) -shared -o $@ $^ -lm -ldl
+$(REHEARSAL)/libcuda.so.1: | $(REHEARSAL)
+	$(ENGINE_CC) -shared -o $@ -x c /dev/null
+$(REHEARSAL)/libnvidia-ml.so.1: $(EMULATION_DIR)/nvml.c | $(REHEARSAL)
+	$(ENGINE_CC) -std=gnu11 -O2 -Wall -Wextra -Werror -fPIC -shared -o $@ $<
 
 build/test-engine-emulated: $(EMULATION_OBJECTS) $(ENGINE_BUILD)/test-transformer.o
 	$(ENGINE_CXX) -o $@ $^ -lm -ldl
@@ -119,7 +130,7 @@ $(ENGINE_BUILD)/emulated/%.o: $(ENGINE_DIR)/%.c | $(ENGINE_BUILD)/emulated
 $(ENGINE_BUILD)/test-%.o: test/engine/%.c | $(ENGINE_BUILD)
 	$(ENGINE_CC) $(ENGINE_FLAGS) $(ENGINE_CFLAGS) -c -o $@ $<
 
-$(ENGINE_BUILD) $(ENGINE_BUILD)/plugin $(ENGINE_BUILD)/emulated:
+$(ENGINE_BUILD) $(ENGINE_BUILD)/plugin $(ENGINE_BUILD)/emulated $(REHEARSAL):
 	mkdir -p $@
 
 -include $(wildcard $(ENGINE_BUILD)/*.d $(ENGINE_BUILD)/plugin/*.d $(ENGINE_BUILD)/emulated/*.d)

@@ -47,7 +47,10 @@ cuda_multiply(struct cuda_products *, const struct cuda_product *product, struct
 {
 	struct cuda_product copy = *product;
 
-	return emulated_put([=] { return multiply(copy); }) == cudaSuccess ? ENGINE_OK : ENGINE_INTERNAL;
+	return emulated_put([=]
+						{ return multiply(copy); }) == cudaSuccess
+		? ENGINE_OK
+		: ENGINE_INTERNAL;
 }
 
 /* as the real one it spoils what y points to, which must not matter */
@@ -63,7 +66,7 @@ cuda_tune(struct cuda_products *, const struct cuda_product *product, struct eng
 double
 cuda_product_seconds(const struct cuda_products *, const struct cuda_product *)
 {
-	return NAN;
+	return 1e-3;
 }
 
 int64_t
