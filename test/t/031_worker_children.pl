@@ -149,6 +149,8 @@ sql(qq{SELECT benchorch.create_template('mortal', '{"hardware": ["box"], "framew
 my $mortal = sql(q{SELECT benchorch.register_model('model')});
 sql("SELECT benchorch.populate_matrix('$mortal', template => 'mortal')");
 my ($said, $complained);
+# a shell's & and nohup make the worker ignore some; its benchmarks must not
+local $SIG{INT} = local $SIG{QUIT} = local $SIG{HUP} = 'IGNORE';
 IPC::Run::run([ $worker, '--db', $node->connstr('postgres'), '--hardware', 'box', '--name', 'mortal', '--framework', 'mortal',
 	'--model', $mortal, '--work-dir', $work_dir, '--batch-size', '1', '--until-settled' ], '<', \undef, '>', \$said, '2>', \$complained,
 	IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));

@@ -119,9 +119,12 @@ events_on_step(void (*handler)(void))
 void
 events_forget_signals(void)
 {
+	/* SIGPIPE we ignore ourselves; the others a shell's & or nohup has told us to */
+	static const int ignored[] = {SIGPIPE, SIGINT, SIGQUIT, SIGHUP};
 	sigset_t	none;
 
-	signal(SIGPIPE, SIG_DFL);
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		signal(ignored[i], SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
