@@ -29,7 +29,7 @@ extern "C"
  * it must call wait_for_previous() before it reads what any of them wrote or
  * writes anything.
  */
-template <typename... Parameters, typename... Arguments>
+template<typename... Parameters, typename... Arguments>
 static cudaError_t
 launch(const struct cuda_queue *queue, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
 	   Arguments... arguments)
@@ -77,7 +77,7 @@ let_next_begin()
 static __device__ __forceinline__ uint4
 load_streaming(const void *from)
 {
-	uint4		value;
+	uint4 value;
 
 	asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
 				 : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
@@ -89,11 +89,9 @@ load_streaming(const void *from)
 static __device__ __forceinline__ uint32_t
 pack_bf16(float low, float high)
 {
-	uint32_t	packed;
+	uint32_t packed;
 
-	asm("cvt.rn.bf16x2.f32 %0, %1, %2;"
-		: "=r"(packed)
-		: "f"(high), "f"(low));
+	asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
 	return packed;
 }
 
@@ -116,21 +114,15 @@ copy_async(void *to, const void *from, int size)
 static __device__ __forceinline__ void
 copy_commit()
 {
-	asm volatile("cp.async.commit_group;"
-				 :
-				 :
-				 : "memory");
+	asm volatile("cp.async.commit_group;" : : : "memory");
 }
 
 /* until all but that many of this thread's last groups have arrived */
-template <int LEFT>
+template<int LEFT>
 static __device__ __forceinline__ void
 copy_wait()
 {
-	asm volatile("cp.async.wait_group %0;"
-				 :
-				 : "n"(LEFT)
-				 : "memory");
+	asm volatile("cp.async.wait_group %0;" : : "n"(LEFT) : "memory");
 }
 
 /* four 8 x 8 matrices of bf16: lane i gives row i % 8 of matrix i / 8 and gets elements (i / 4, 2 (i % 4) + 0, 1) of each */
@@ -205,7 +197,7 @@ widen_eight(const uint4 &from, float (&to)[8])
 }
 
 /* the sum over each aligned group of that many lanes, in all of them */
-template <int LANES>
+template<int LANES>
 static __device__ __forceinline__ float
 sum_lanes(float value)
 {
@@ -233,7 +225,7 @@ sum_block(float value, float *parts)
 }
 
 /* a kernel that waits for nothing by itself: after all that is in the stream, and before all that follows */
-template <typename... Parameters, typename... Arguments>
+template<typename... Parameters, typename... Arguments>
 static cudaError_t
 launch_alone(const struct cuda_queue *queue, void (*kernel)(Parameters...), dim3 grid, dim3 block,
 			 Arguments... arguments)

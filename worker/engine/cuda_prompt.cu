@@ -16,10 +16,9 @@
 #define PAD 8					/* rows of a tile begin in different banks */
 
 /* a warp has one head of one row: bias, norm, rotary embedding; keys and values go into the cache */
-template <int D>
-__global__ void
-__launch_bounds__(THREADS)
-	place_kernel(struct cuda_attention attention, uint16_t *qkv, struct cuda_prompt prompt)
+template<int D>
+__global__ void __launch_bounds__(THREADS)
+place_kernel(struct cuda_attention attention, uint16_t *qkv, struct cuda_prompt prompt)
 {
 	int			lane = (int) threadIdx.x % WARP;
 	int			head = (int) blockIdx.y * WARPS + (int) threadIdx.x / WARP;
@@ -80,7 +79,7 @@ __launch_bounds__(THREADS)
 }
 
 /* keys or values from first on into shared memory, zeros from end on */
-template <int D>
+template<int D>
 static __device__ __forceinline__ void
 fetch_tile(uint16_t *tile, const uint16_t *from, int first, int end)
 {
@@ -100,7 +99,7 @@ fetch_tile(uint16_t *tile, const uint16_t *from, int first, int end)
 }
 
 /* scores[8 keys each] of the warp's queries */
-template <int D>
+template<int D>
 static __device__ __forceinline__ void
 multiply_keys(const uint16_t *keys, const uint32_t (&queries)[D / 16][4], float (&scores)[TILE / 8][4])
 {
@@ -125,7 +124,7 @@ multiply_keys(const uint16_t *keys, const uint32_t (&queries)[D / 16][4], float 
 }
 
 /* sum += weights · values */
-template <int D>
+template<int D>
 static __device__ __forceinline__ void
 multiply_values(const uint16_t *values, const float (&weights)[TILE / 8][4], float (&sum)[D / 8][4])
 {
@@ -157,7 +156,7 @@ multiply_values(const uint16_t *values, const float (&weights)[TILE / 8][4], flo
  * Scores become weights: row 0 of a lane is its first two columns of each eight,
  * row 1 the others.  positions are those of the lane's rows.
  */
-template <int D>
+template<int D>
 static __device__ __forceinline__ void
 weigh(float (&scores)[TILE / 8][4], int first_key, const int (&positions)[2], float (&largest)[2], float (&total)[2],
 	  float (&sum)[D / 8][4])
@@ -207,13 +206,12 @@ weigh(float (&scores)[TILE / 8][4], int first_key, const int (&positions)[2], fl
 	}
 }
 
-template <int D>
-static constexpr size_t TILE_BYTES = (size_t) TILE *(D + PAD) * sizeof(uint16_t);
+template<int D>
+static constexpr size_t TILE_BYTES = (size_t) TILE * (D + PAD) * sizeof(uint16_t);
 
-template <int D>
-__global__ void
-__launch_bounds__(THREADS)
-	prompt_kernel(struct cuda_attention attention, const uint16_t *qkv, struct cuda_prompt prompt, uint16_t *to)
+template<int D>
+__global__ void __launch_bounds__(THREADS)
+prompt_kernel(struct cuda_attention attention, const uint16_t *qkv, struct cuda_prompt prompt, uint16_t *to)
 {
 	DYNAMIC_SHARED(memory);
 	uint16_t   *tiles = (uint16_t *) memory;	/* [2] of keys, then [2] of values */
@@ -259,7 +257,8 @@ __launch_bounds__(THREADS)
 			int			row = rows[i % 2];
 			int			column = k * 16 + i / 2 * 8 + lane % 4 * 2;
 
-			queries[k][i] = row < last ? *(const uint32_t *) (qkv + (first_row + row) * row_width + head * D + column) : 0;
+			queries[k][i] = row < last ?
+				*(const uint32_t *) (qkv + (first_row + row) * row_width + head * D + column) : 0;
 		}
 
 	for (int tile = 0; tile < n_tiles; tile++)
@@ -298,13 +297,13 @@ __launch_bounds__(THREADS)
 	}
 }
 
-template <int D>
+template<int D>
 static cudaError_t
 start_place(const struct cuda_queue *queue, const struct cuda_attention *attention, uint16_t *qkv,
 			const struct cuda_prompt *prompt)
 {
-	dim3 grid((unsigned) (prompt->requests * prompt->length),
-			  (unsigned) parts_of(attention->heads + 2 * attention->kv_heads, WARPS));
+	dim3		grid((unsigned) (prompt->requests * prompt->length),
+					 (unsigned) parts_of(attention->heads + 2 * attention->kv_heads, WARPS));
 
 	return launch(queue, place_kernel<D>, grid, THREADS, 0, *attention, qkv, *prompt);
 }
@@ -320,12 +319,12 @@ cuda_place(const struct cuda_queue *queue, const struct cuda_attention *attentio
 	return cudaErrorInvalidValue;
 }
 
-template <int D>
+template<int D>
 static cudaError_t
 start_attend(const struct cuda_queue *queue, const struct cuda_attention *attention, const uint16_t *qkv,
 			 const struct cuda_prompt *prompt, uint16_t *to)
 {
-	dim3 grid((unsigned) parts_of(prompt->length, QUERIES), (unsigned) attention->heads, (unsigned) prompt->requests);
+	dim3		grid((unsigned) parts_of(prompt->length, QUERIES), (unsigned) attention->heads, (unsigned) prompt->requests);
 
 	return launch(queue, prompt_kernel<D>, grid, THREADS, 4 * TILE_BYTES<D>, *attention, qkv, *prompt, to);
 }

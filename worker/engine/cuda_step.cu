@@ -22,7 +22,7 @@
 #define MOST_GROUP 8
 
 /* one head's row as it goes into attention: bias, norm, rotary embedding; by one warp, in shared memory */
-template <int D>
+template<int D>
 static __device__ __forceinline__ void
 place_head(const float *from, const float *bias, const float *norm, const float *angles, float epsilon, float *to)
 {
@@ -62,7 +62,7 @@ place_head(const float *from, const float *bias, const float *norm, const float 
 }
 
 /* what a warp knows of its positions so far, for each head: a lane has eight dimensions of sum */
-template <int GROUP>
+template<int GROUP>
 struct running
 {
 	float		largest[GROUP];
@@ -74,7 +74,7 @@ struct running
  * AT_ONCE × (lane groups) positions from first on; those from end on are left
  * out.  queries are scaled so that scores are exponents of 2.
  */
-template <int D, int GROUP>
+template<int D, int GROUP>
 static __device__ __forceinline__ void
 attend_positions(const uint16_t *keys, const uint16_t *values, int first, int end,
 				 const float (&queries)[GROUP][PIECE], struct running<GROUP> &run)
@@ -126,7 +126,7 @@ attend_positions(const uint16_t *keys, const uint16_t *values, int first, int en
 #pragma unroll
 		for (int i = 0; i < AT_ONCE; i++)
 			largest = fmaxf(largest, scores[g][i]);
-			/* the same in all lanes: their sums are added at the end */
+		/* the same in all lanes: their sums are added at the end */
 #pragma unroll
 		for (int step = WARP / 2; step >= LANES; step /= 2)
 			largest = fmaxf(largest, __shfl_xor_sync(ALL_LANES, largest, step));
@@ -158,7 +158,7 @@ attend_positions(const uint16_t *keys, const uint16_t *values, int first, int en
 }
 
 /* the warps of the block together, into the partial result of each head */
-template <int D, int GROUP>
+template<int D, int GROUP>
 static __device__ __forceinline__ void
 write_partials(const struct running<GROUP> &run, float *shared, float *to, int64_t stride, int heads)
 {
@@ -220,10 +220,9 @@ write_partials(const struct running<GROUP> &run, float *shared, float *to, int64
 	}
 }
 
-template <int D, int GROUP>
-__global__ void
-__launch_bounds__(THREADS)
-	step_kernel(struct cuda_attention attention, const float *qkv, const int32_t *step, int chunks, float *partials)
+template<int D, int GROUP>
+__global__ void __launch_bounds__(THREADS)
+step_kernel(struct cuda_attention attention, const float *qkv, const int32_t *step, int chunks, float *partials)
 {
 	constexpr int LANES = D / PIECE;
 	constexpr int TOGETHER = WARP / LANES;
@@ -236,7 +235,7 @@ __launch_bounds__(THREADS)
 	int			warp = (int) threadIdx.x / WARP;
 	int			lane = (int) threadIdx.x % WARP;
 	int			group = attention.heads / attention.kv_heads;
-	int			first_head = (int) blockIdx.y % chunks * GROUP; /* within the group */
+	int			first_head = (int) blockIdx.y % chunks * GROUP;	/* within the group */
 	int			heads = group - first_head < GROUP ? group - first_head : GROUP;
 	int			width = (attention.heads + 2 * attention.kv_heads) * D;
 	int64_t		cache = ((int64_t) request * attention.kv_heads + kv_head) * attention.capacity * D;
@@ -265,9 +264,9 @@ __launch_bounds__(THREADS)
 	angles = attention.rope + (int64_t) position * D;
 	for (int i = warp; i < heads + 2; i += WARPS)
 	{
-		int			head = i < heads ? kv_head * group + first_head + i : attention.heads + (i - heads) * attention.kv_heads + kv_head;
-		const float *norm = i < heads ? attention.q_norm : i == heads ? attention.k_norm
-																	  : nullptr;
+		int			head = i < heads ? kv_head * group + first_head + i :
+			attention.heads + (i - heads) * attention.kv_heads + kv_head;
+		const float *norm = i < heads ? attention.q_norm : i == heads ? attention.k_norm : nullptr;
 
 		place_head<D>(qkv + (int64_t) request * width + head * D,
 					  attention.bias != nullptr ? attention.bias + head * D : nullptr, norm,
@@ -304,13 +303,13 @@ __launch_bounds__(THREADS)
 	write_partials<D, GROUP>(run, shared, partials, (int64_t) splits * (D + 2), heads);
 }
 
-template <int D, int GROUP>
+template<int D, int GROUP>
 static cudaError_t
 start(const struct cuda_queue *queue, const struct cuda_attention *attention, const float *qkv, int requests,
 	  const int32_t *step, int splits, float *partials)
 {
 	int			chunks = parts_of(attention->heads / attention->kv_heads, GROUP);
-	dim3 grid((unsigned) splits, (unsigned) (attention->kv_heads * chunks), (unsigned) requests);
+	dim3		grid((unsigned) splits, (unsigned) (attention->kv_heads * chunks), (unsigned) requests);
 
 	return launch(queue, step_kernel<D, GROUP>, grid, THREADS, 0, *attention, qkv, step, chunks, partials);
 }
@@ -321,11 +320,10 @@ group_of(const struct cuda_attention *attention)
 {
 	int			group = attention->heads / attention->kv_heads;
 
-	return group <= 2 ? group : group <= 4 ? 4
-										   : MOST_GROUP;
+	return group <= 2 ? group : group <= 4 ? 4 : MOST_GROUP;
 }
 
-template <int D>
+template<int D>
 static cudaError_t
 start_group(const struct cuda_queue *queue, const struct cuda_attention *attention, const float *qkv, int requests,
 			const int32_t *step, int splits, float *partials)
@@ -343,24 +341,23 @@ start_group(const struct cuda_queue *queue, const struct cuda_attention *attenti
 	}
 }
 
-template <int D>
+template<int D>
 static const void *
 kernel_of(int group)
 {
-	return group == 1 ? (const void *) step_kernel<D, 1> : group == 2 ? (const void *) step_kernel<D, 2>
-		: group == 4												  ? (const void *) step_kernel<D, 4>
-																	  : (const void *) step_kernel<D, MOST_GROUP>;
+	return group == 1 ? (const void *) step_kernel<D, 1> : group == 2 ? (const void *) step_kernel<D, 2> :
+		group == 4 ? (const void *) step_kernel<D, 4> : (const void *) step_kernel<D, MOST_GROUP>;
 }
 
 int
 cuda_step_blocks(const struct cuda_attention *attention, int *heads_of_block)
 {
+	int			group = group_of(attention);
 	int			blocks = 0;
 
-	*heads_of_block = group_of(attention);
+	*heads_of_block = group;
 	if (cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-			&blocks, attention->d == 64 ? kernel_of<64>(*heads_of_block) : kernel_of<128>(*heads_of_block), THREADS,
-			0) != cudaSuccess)
+			&blocks, attention->d == 64 ? kernel_of<64>(group) : kernel_of<128>(group), THREADS, 0) != cudaSuccess)
 		return 0;
 	return blocks;
 }

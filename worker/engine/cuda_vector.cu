@@ -18,7 +18,7 @@
 #define ROWS 2
 #define AT_ONCE 4				/* loads of 16 bytes of each row under way in a lane */
 #define PIECE 8					/* weights in 16 bytes */
-#define MOST_SHARED (160 * 1024)	/* of a processor, even of the smaller chips */
+#define MOST_SHARED (160 * 1024) /* of a processor, even of the smaller chips */
 #define STRIP (WARP * PIECE)	/* columns that a warp reads in one load */
 
 /*
@@ -47,7 +47,7 @@ load_rows(uint4 (&to)[ROWS][AT_ONCE], const uint16_t *const (&rows)[ROWS], int f
 }
 
 /* x, or x · norm, into shared memory with zeros up to a whole strip; answers 1 ÷ rms(x), or 1 */
-template <int VECTORS>
+template<int VECTORS>
 static __device__ __forceinline__ void
 take_vectors(const struct cuda_vector_product &product, float *shared, float *parts, float (&factor)[VECTORS])
 {
@@ -76,13 +76,12 @@ take_vectors(const struct cuda_vector_product &product, float *shared, float *pa
 }
 
 /* blocks of a processor at once, by their registers */
-template <int VECTORS>
+template<int VECTORS>
 static constexpr int RESIDENT = VECTORS == 1 ? 2 : 1;
 
-template <int VECTORS, int ENDING>
-__global__ void
-__launch_bounds__(MOST_WARPS *WARP, RESIDENT<VECTORS>)
-	vector_kernel(struct cuda_vector_product product)
+template<int VECTORS, int ENDING>
+__global__ void __launch_bounds__(MOST_WARPS * WARP, RESIDENT<VECTORS>)
+vector_kernel(struct cuda_vector_product product)
 {
 	DYNAMIC_SHARED(memory);
 	__shared__ float parts[MOST_WARPS];
@@ -103,8 +102,8 @@ __launch_bounds__(MOST_WARPS *WARP, RESIDENT<VECTORS>)
 #define FIND_ROWS() \
 	do \
 	{ \
-		int first = ENDING == CUDA_SWIGLU ? pair : 2 * pair; \
-		int second = ENDING == CUDA_SWIGLU ? pair + product.rows : 2 * pair + 1; \
+		int			first = ENDING == CUDA_SWIGLU ? pair : 2 * pair; \
+		int			second = ENDING == CUDA_SWIGLU ? pair + product.rows : 2 * pair + 1; \
 \
 		if (ENDING != CUDA_SWIGLU && second >= product.rows) \
 			second = first; \
@@ -183,7 +182,7 @@ cuda_vector_shared(int k, int vectors)
 	return (size_t) parts_of(k, STRIP) * STRIP * sizeof(float) * (size_t) vectors;
 }
 
-template <int VECTORS, int ENDING>
+template<int VECTORS, int ENDING>
 static cudaError_t
 start(const struct cuda_queue *queue, const struct cuda_vector_product *product)
 {
@@ -202,7 +201,7 @@ start(const struct cuda_queue *queue, const struct cuda_vector_product *product)
 	return launch(queue, vector_kernel<VECTORS, ENDING>, blocks < most ? blocks : most, warps * WARP, shared, *product);
 }
 
-template <int VECTORS>
+template<int VECTORS>
 static cudaError_t
 start_ending(const struct cuda_queue *queue, const struct cuda_vector_product *product)
 {

@@ -29,8 +29,7 @@ struct dim3
 	unsigned	y;
 	unsigned	z;
 
-	dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1)
-		: x(x), y(y), z(z)
+	dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1): x(x), y(y), z(z)
 	{
 	}
 };
@@ -76,7 +75,7 @@ extern const uint64_t *emulated_exchange(uint64_t mine);
 extern cudaError_t emulated_put(std::function<cudaError_t()> work);
 extern cudaError_t emulated_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()> &kernel);
 
-template <typename T>
+template<typename T>
 static inline T
 __shfl_xor_sync(unsigned, T value, int step)
 {
@@ -97,16 +96,14 @@ rsqrtf(float x)
 
 /* ---- cuda_device.cuh's PTX, in plain words ---- */
 
-struct		cuda_queue;
+struct cuda_queue;
 
-template <typename... Parameters, typename... Arguments>
+template<typename... Parameters, typename... Arguments>
 static cudaError_t
 launch(const struct cuda_queue *, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
 	   Arguments... arguments)
 {
-	return emulated_put([=]
-						{ return emulated_grid(grid, block, shared, [=]
-											   { kernel(Parameters(arguments)...); }); });
+	return emulated_put([=] { return emulated_grid(grid, block, shared, [=] { kernel(Parameters(arguments)...); }); });
 }
 
 static inline void
@@ -166,7 +163,7 @@ copy_commit()
 {
 }
 
-template <int LEFT>
+template<int LEFT>
 static inline void
 copy_wait()
 {

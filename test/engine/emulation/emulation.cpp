@@ -22,10 +22,10 @@
 #define PROCESSORS 3
 #define DEVICE_BYTES ((size_t) 1 << 30)
 
-dim3		threadIdx;
-dim3		blockIdx;
-dim3		blockDim;
-dim3		gridDim;
+dim3 threadIdx;
+dim3 blockIdx;
+dim3 blockDim;
+dim3 gridDim;
 
 /* who waits for each other */
 struct meeting
@@ -266,14 +266,14 @@ cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t)
 cudaError_t
 cudaGraphDestroy(cudaGraph_t graph)
 {
-	delete		graph;
+	delete graph;
 	return cudaSuccess;
 }
 
 cudaError_t
 cudaGraphExecDestroy(cudaGraphExec_t executable)
 {
-	delete		executable;
+	delete executable;
 	return cudaSuccess;
 }
 
@@ -360,15 +360,13 @@ cudaMemGetInfo(size_t *available, size_t *all)
 cudaError_t
 cudaMemsetAsync(void *memory, int value, size_t size, cudaStream_t)
 {
-	return emulated_put([=]
-						{ memset(memory, value, size); return cudaSuccess; });
+	return emulated_put([=] { memset(memory, value, size); return cudaSuccess; });
 }
 
 cudaError_t
 cudaMemcpyAsync(void *to, const void *from, size_t size, enum cudaMemcpyKind, cudaStream_t)
 {
-	return emulated_put([=]
-						{ memcpy(to, from, size); return cudaSuccess; });
+	return emulated_put([=] { memcpy(to, from, size); return cudaSuccess; });
 }
 
 cudaError_t
@@ -387,9 +385,9 @@ cudaSetDevice(int)
 cudaError_t
 cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int)
 {
-	*value = attribute == cudaDevAttrMultiProcessorCount ? PROCESSORS : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 227 * 1024
-		: attribute == cudaDevAttrComputeCapabilityMajor																	 ? 9
-																															 : 0;
+	*value = attribute == cudaDevAttrMultiProcessorCount ? PROCESSORS :
+		attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? 227 * 1024 :
+		attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
 	return cudaSuccess;
 }
 
@@ -464,7 +462,7 @@ cudaEventCreate(cudaEvent_t *event)
 cudaError_t
 cudaEventDestroy(cudaEvent_t event)
 {
-	delete		event;
+	delete event;
 	return cudaSuccess;
 }
 

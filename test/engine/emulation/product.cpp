@@ -47,10 +47,7 @@ cuda_multiply(struct cuda_products *, const struct cuda_product *product, struct
 {
 	struct cuda_product copy = *product;
 
-	return emulated_put([=]
-						{ return multiply(copy); }) == cudaSuccess
-		? ENGINE_OK
-		: ENGINE_INTERNAL;
+	return emulated_put([=] { return multiply(copy); }) == cudaSuccess ? ENGINE_OK : ENGINE_INTERNAL;
 }
 
 /* as the real one it spoils what y points to, which must not matter */
