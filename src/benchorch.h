@@ -352,6 +352,8 @@ extern int benchorch_wake_delayed(void);
 /* ---------------------------------------------------------------- in ready.c */
 
 extern void benchorch_open_model(const pg_uuid_t *model_version_id);
+/* Of the ids of priority chunks: a cache invalidation of it tells that chunks have come in. */
+extern Oid benchorch_chunk_sequence(void);
 extern int benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker);
 
 /* Rows that come in, whoever brings them: each is seen, and in the end chunks and counters have them. */

@@ -15,6 +15,7 @@
 
 #include <math.h>
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
@@ -22,6 +23,8 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(benchorch_configs_inserted);
@@ -218,14 +221,25 @@ put_priority_chunk(ReadyConfig *first, int n)
 	benchorch_run(&insert_priority_chunk, values, NULL);
 }
 
-/* Puts pending configs into chunks; sorts the array. */
+Oid
+benchorch_chunk_sequence(void)
+{
+	return get_relname_relid("priority_chunks_id_seq", get_namespace_oid("benchorch", false));
+}
+
+/* Puts pending configs into chunks, and tells all sessions so with the commit; sorts the array. */
 static void
 feed(ReadyConfig *configs, int n, const pg_uuid_t *avoid_worker)
 {
-	MemoryContext per_chunk = AllocSetContextCreate(CurrentMemoryContext, "benchorch chunk", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext caller = MemoryContextSwitchTo(per_chunk);
+	MemoryContext per_chunk;
+	MemoryContext caller;
 	int			end;
 
+	if (n == 0)
+		return;
+	per_chunk = AllocSetContextCreate(CurrentMemoryContext, "benchorch chunk", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(per_chunk);
+	CacheInvalidateRelcacheByRelid(benchorch_chunk_sequence());
 	qsort(configs, n, sizeof(ReadyConfig), by_lane);
 	for (int start = 0; start < n; start = end)
 	{

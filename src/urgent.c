@@ -3,19 +3,110 @@
  *
  * Priority chunks are taken in order, SKIP LOCKED.  A chunk is locked only when
  * its turn comes, so a claim holds no more of them than it uses.
+ *
+ * A chunk that is used up is passed by in every scan until a vacuum removes
+ * it, and while somebody holds an old snapshot none does: so a session
+ * remembers where the chunks begin.
  */
 #include "benchorch.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/inval.h"
+
+/* ------------------------------------------------------ where the chunks begin */
+
+/* Used-up chunks that are passed by again and again before the beginning is looked for anew. */
+#define SPENT_BEFORE_LOOKING 16
+
+/*
+ * All chunks before (priority, id) are gone for good.  Nobody who looks may
+ * miss one that has come in since, so who feeds chunks tells all sessions with
+ * their commit, by a message about the sequence of their ids, which nothing
+ * else changes (feed() in ready.c).  What this session has used up itself comes
+ * back where it rolls back.
+ */
+static struct
+{
+	bool		known;
+	int32		priority;
+	int64		id;
+	Oid			sequence;
+	int			spent;			/* by this session since it has looked */
+} beginning;
+
+static Statement first_priority_chunk = {
+	.sql = "SELECT priority, id FROM benchorch.priority_chunks WHERE (priority, id) >= ($1, $2) ORDER BY priority, id LIMIT 1",
+	.nargs = 2,
+	.types = {INT4OID, INT8OID}
+};
+
+static void
+forget_at_message(Datum unused, Oid relation)
+{
+	if (relation == beginning.sequence || relation == InvalidOid)
+		beginning.known = false;
+}
+
+static void
+forget_at_abort(XactEvent event, void *unused)
+{
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+		beginning.known = false;
+}
+
+static void
+forget_at_subabort(SubXactEvent event, SubTransactionId child, SubTransactionId parent, void *unused)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		beginning.known = false;
+}
+
+static void
+find_beginning(void)
+{
+	static bool registered = false;
+	Datum		values[2];
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(forget_at_message, (Datum) 0);
+		RegisterXactCallback(forget_at_abort, NULL);
+		RegisterSubXactCallback(forget_at_subabort, NULL);
+		registered = true;
+	}
+	AcceptInvalidationMessages();
+	if (IsolationUsesXactSnapshot())
+		beginning.known = false;	/* what has come in since its snapshot it cannot see */
+	if (beginning.known && beginning.spent < SPENT_BEFORE_LOOKING)
+		return;
+	if (!beginning.known)
+	{
+		beginning.priority = PG_INT32_MIN;
+		beginning.id = 0;
+		beginning.sequence = benchorch_chunk_sequence();
+	}
+	values[0] = Int32GetDatum(beginning.priority);
+	values[1] = Int64GetDatum(beginning.id);
+	beginning.known = !IsolationUsesXactSnapshot(); /* a message that comes from here on undoes it */
+	beginning.spent = 0;
+	if (benchorch_run(&first_priority_chunk, values, NULL) > 0)
+	{
+		beginning.priority = benchorch_column_int32(0, 1);
+		beginning.id = benchorch_column_int64(0, 2);
+	}
+}
+
+/* ------------------------------------------------------------------ the claim */
 
 static Statement priority_chunks = {
 	.sql = "SELECT id, priority, next, ids FROM benchorch.priority_chunks c"
-	" WHERE priority <= $1"
+	" WHERE (priority, id) >= ($2, $3) AND priority <= $1"
 	" AND model_version_id <> ALL (ARRAY(SELECT m.id FROM benchorch.model_versions m WHERE m.paused))"
 	" ORDER BY priority, id FOR UPDATE OF c SKIP LOCKED",
-	.nargs = 1,
-	.types = {INT4OID}
+	.nargs = 3,
+	.types = {INT4OID, INT4OID, INT8OID}
 };
 
 static Statement model_priority_chunks = {
@@ -46,12 +137,25 @@ static Statement advance_priority_chunk = {
 	.types = {INT8OID, INT4OID}
 };
 
+static Portal
+open_chunks(const Claim *claim)
+{
+	Datum		of_model[2] = {Int32GetDatum(claim->threshold), UUIDPGetDatum(&claim->model_version_id)};
+	Datum		of_all[3] = {Int32GetDatum(claim->threshold)};
+
+	if (claim->has_model)
+		return benchorch_open(&model_priority_chunks, of_model, NULL);
+	find_beginning();
+	of_all[1] = Int32GetDatum(beginning.priority);
+	of_all[2] = Int64GetDatum(beginning.id);
+	return benchorch_open(&priority_chunks, of_all, NULL);
+}
+
 /* One pass over the chunks that nobody else holds. */
 void
 benchorch_claim_most_urgent(Claim *claim)
 {
-	Datum		values[2] = {Int32GetDatum(claim->threshold), UUIDPGetDatum(&claim->model_version_id)};
-	Portal		portal = benchorch_open(claim->has_model ? &model_priority_chunks : &priority_chunks, values, NULL);
+	Portal		portal = open_chunks(claim);
 	bool		more = true;
 
 	while (more && claim->taken < claim->wanted)
@@ -106,6 +210,7 @@ benchorch_claim_most_urgent(Claim *claim)
 			Datum		chunk[1] = {benchorch_int64_array(spent, nspent)};
 
 			benchorch_run(&delete_priority_chunks, chunk, NULL);
+			beginning.spent += nspent;
 		}
 		/* ... and take what of them is pending; stale ones call for another round */
 		if (n > 0 && !benchorch_take(claim, ids, priorities, n, 0))
@@ -114,7 +219,7 @@ benchorch_claim_most_urgent(Claim *claim)
 		{
 			/* the last chunk may have more than was needed then: start over with what is left */
 			SPI_cursor_close(portal);
-			portal = benchorch_open(claim->has_model ? &model_priority_chunks : &priority_chunks, values, NULL);
+			portal = open_chunks(claim);
 		}
 		CHECK_FOR_INTERRUPTS();
 	}
