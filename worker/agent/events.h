@@ -41,7 +41,7 @@ extern void events_clear_timer(Timer *timer);
  */
 extern void events_wait(double until);
 
-/* What is to be looked at whenever something may have happened: called at the end of each wait, and waits for nothing. */
+/* Called at the end of each wait, whoever waits, when something may have happened; it waits for nothing itself. */
 extern void events_on_step(void (*handler)(void));
 
 /* The first stop signal, SIGINT or (for the others) SIGTERM; 0 while there was none. */
