@@ -181,17 +181,19 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	held	bigint[];
 	n	int;
 BEGIN
 	PERFORM benchorch.require_model(model_version_id);
 	IF delta IS NULL THEN
 		RAISE invalid_parameter_value USING MESSAGE = 'delta must not be NULL';
 	END IF;
-	PERFORM FROM benchorch.benchmark_configs AS c
-	WHERE c.model_version_id = reprioritize.model_version_id AND c.status IN ('pending', 'running')
-	ORDER BY c.id FOR NO KEY UPDATE;
+	/* none but these: what was opened while we waited for one of them would be locked out of order */
+	held := ARRAY(SELECT c.id FROM benchorch.benchmark_configs AS c
+		WHERE c.model_version_id = reprioritize.model_version_id AND c.status IN ('pending', 'running')
+		ORDER BY c.id FOR NO KEY UPDATE);
 	UPDATE benchorch.benchmark_configs AS c SET priority = c.priority + delta, version = c.version + 1
-	WHERE c.model_version_id = reprioritize.model_version_id AND c.status IN ('pending', 'running');
+	FROM unnest(held) AS h (id) WHERE c.id = h.id AND c.status IN ('pending', 'running');
 	GET DIAGNOSTICS n = ROW_COUNT;
 	PERFORM benchorch.refeed(m.id, NOT m.paused) FROM benchorch.model_versions AS m
 	WHERE m.id = reprioritize.model_version_id;

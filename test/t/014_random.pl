@@ -96,7 +96,7 @@ my $template = sql(q{SELECT id FROM benchorch.templates WHERE name = 't'});
 my $last_id = sql('SELECT max(id) FROM benchorch.benchmark_configs');
 sub one_of { return $_[ rand @_ ]; }
 
-# Pairs that the session was given, the last ones and stale ones among them; none twice.
+# Pairs (and which attempt each is) that the session was given, the last ones and stale ones among them; none twice.
 sub some_of
 {
 	my ($held, $n) = @_;
@@ -124,9 +124,10 @@ sub operation
 	my @mine = @$held ? some_of($held, 1) : ([ $any, 77 ]);
 	my ($c, $k) = @{ $mine[0] };
 	my @several = @$held ? some_of($held, 1 + int rand 8) : @mine;
-	# up to four of one claim: failures in a row are a worker's
-	my $claim_id = @$held ? $held->[-1][1] : 0;
-	my @row = grep { $_->[1] == $claim_id } @$held;
+	# up to four of one claim: failures in a row are a worker's, unless one of the configs has failed elsewhere too
+	my @tried = sort { $b->[2] <=> $a->[2] } @$held > 20 ? @$held[ -20 .. -1 ] : @$held;
+	my $claim_id = !@$held ? 0 : rand() < 0.5 ? $held->[-1][1] : $tried[0][1];
+	my @row = sort { $b->[2] <=> $a->[2] } grep { $_->[1] == $claim_id } @$held;
 	splice @row, 4 if @row > 4;
 	@row = @mine if !@row;
 	my ($rcs, $rks) = (array(map { $_->[0] } @row), array(map { $_->[1] } @row));
@@ -222,7 +223,7 @@ sub at_it
 		@$op{ keys %$answer } = values %$answer;
 		push @done, $op;
 		next if $op->{kind} ne 'claim';
-		push @$held, map { [ @$_[ 0, 1 ] ] } @{ $op->{rows} };
+		push @$held, map { [ @$_[ 0, 1, 2 ] ] } @{ $op->{rows} };
 		splice @$held, 0, -60 if @$held > 60;
 	}
 	$psql->close;

@@ -338,7 +338,7 @@ sub enter
 		return;
 	}
 	# what is typed is mended at once: only what becomes of it counts
-	return if $typed eq 't' && $next && $next->[1] == $entry->[1];
+	return if ($typed eq 't' || $op->{kind} eq 'typed') && $next && $next->[1] == $entry->[1];
 
 	my $before = $self->{configs}{$id}[-1][2];
 	my @steps = $steps{ $op->{kind} }->($self, $op, $id, $before);
