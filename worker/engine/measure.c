@@ -135,7 +135,7 @@ warm_up(struct run *run, double budget)
 	double		least = fmin(WARM_UP_MOST, WARM_UP_SHARE * budget);
 	int			peek = workload->input_tokens < PEEK_TOKENS ? workload->input_tokens : PEEK_TOKENS;
 	int			steps = steps_of(workload) < PEEK_STEPS ? steps_of(workload) : PEEK_STEPS;
-	double		start = begin;
+	double		start;
 	double		prefill_s;
 	enum engine_status status = prefill(run, peek);
 
