@@ -47,4 +47,17 @@ compat_insert_index_entries(ResultRelInfo *info, TupleTableSlot *slot, EState *e
 #endif
 }
 
+/* 16 asks for the table, too. */
+static inline IndexVacuumInfo
+compat_index_vacuum_info(Relation heap, Relation index)
+{
+	IndexVacuumInfo info = {.index = index, .estimated_count = true, .message_level = DEBUG2};
+
+	info.num_heap_tuples = heap->rd_rel->reltuples;
+#if PG_VERSION_NUM >= 160000
+	info.heaprel = heap;
+#endif
+	return info;
+}
+
 #endif							/* BENCHORCH_COMPAT_H */

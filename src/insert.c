@@ -25,6 +25,7 @@
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
+#include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
@@ -92,6 +93,26 @@ evaluate_defaults(NewConfigs *new)
 	return constant;
 }
 
+/*
+ * Pages of an index that a vacuum has emptied can be used again only when the
+ * next one has found that nobody can be on his way to them.  Where a matrix is
+ * archived and vacuumed before the next one comes in, that would be too late,
+ * and the indexes would double: so it is found out here.
+ */
+static void
+recycle_index_pages(NewConfigs *new)
+{
+	if (!ConditionalLockRelation(new->rel, ShareUpdateExclusiveLock))
+		return;					/* a vacuum is at work */
+	for (int i = 0; i < new->info->ri_NumIndices; i++)
+	{
+		IndexVacuumInfo info = compat_index_vacuum_info(new->rel, new->info->ri_IndexRelationDescs[i]);
+
+		index_vacuum_cleanup(&info, NULL);
+	}
+	UnlockRelation(new->rel, ShareUpdateExclusiveLock);
+}
+
 NewConfigs *
 benchorch_begin_insert(void)
 {
@@ -111,6 +132,7 @@ benchorch_begin_insert(void)
 	new->info = makeNode(ResultRelInfo);
 	InitResultRelInfo(new->info, new->rel, 0, NULL, 0);
 	ExecOpenIndices(new->info, false);
+	recycle_index_pages(new);
 	new->command = GetCurrentCommandId(true);
 	new->per_batch = AllocSetContextCreate(CurrentMemoryContext, "benchorch new configs", ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < ROWS_AT_ONCE; i++)
