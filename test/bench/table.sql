@@ -126,6 +126,8 @@ FROM (VALUES
 		pg_temp.last_to_first('rate', 'in-flight-1', 'benchorch-workers')),
 	('populate in one call / INSERT ... SELECT', '>= 0.8', pg_temp.figure('populate', 'benchorch', 'share')),
 	('the same in CPU time of the server process', '>= 0.8', pg_temp.figure('populate', 'benchorch', 'cpu_share')),
+	('populate of 100,080 cells / INSERT ... SELECT', '>= 0.8', pg_temp.figure('populate-100k', 'benchorch', 'share')),
+	('the same in CPU time of the server process', '>= 0.8', pg_temp.figure('populate-100k', 'benchorch', 'cpu_share')),
 	('progress, 1,000,000 configs, 20,000 transactions after the last sweep, ms', '<= 5',
 		pg_temp.figure('progress-1m', 'benchorch', 'progress_p50_ms')),
 	('progress, 10,000 configs, ms', '<= 1', pg_temp.figure('progress-10k', 'benchorch', 'progress_p50_ms')),
