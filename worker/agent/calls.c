@@ -167,12 +167,20 @@ call_start(const Config *config)
 	return status;
 }
 
+/*
+ * It waits a second for a lock and not longer: heartbeats go the same way, and
+ * may have no other.  The claim's number comes by the setting, so that this is made first.
+ */
+static const char start_beside_sql[] =
+	"SELECT FROM " UNFLUSHED "pg_catalog.set_config('lock_timeout', '1s', true) AS patience,"
+	" LATERAL benchorch.start($1, CASE WHEN patience IS NOT NULL THEN $2::bigint END) AS started";
+
 bool
 call_start_beside(const Config *config, void (*answer)(const PGresult *result))
 {
 	const DatabaseParam params[] = {TEXT_PARAM(config->config_id), TEXT_PARAM(config->claim_id)};
 
-	return presence_ask(start_sql, 2, params, answer);
+	return presence_ask(start_beside_sql, 2, params, answer);
 }
 
 DatabaseStatus
