@@ -5,7 +5,8 @@
  *   claim -> lane, urgent -> take, recovery    operators    update    hand_in -> results -> outcomes    direct
  *     -> attempts -> status -> ready, progress, rows, tables -> plans, words
  *   matrix -> predict (template.h) -> template    matrix -> insert -> ready, rows
- *   results -> reference -> adapters, subjects    results -> checks -> physics (checks.h) -> subjects -> roofline (roofline.h)
+ *   results -> reference -> adapters, subjects
+ *   results -> checks -> physics (checks.h) -> subjects -> roofline (roofline.h)
  *   results -> normalize -> adapters (adapters.h)    hand_in -> output -> mlperf -> json (json.h)
  *   ranking -> objectives -> cells (ranking.h) -> statistics (statistics.h)
  *

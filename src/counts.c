@@ -59,7 +59,8 @@ add_from_table(Relation rel, TupleTableSlot *slot, const pg_uuid_t *model_versio
 static void
 add_by_index(Relation rel, TupleTableSlot *slot, const pg_uuid_t *model_version_id, int64 *counts)
 {
-	Relation	index = index_open(get_relname_relid("progress_deltas_model", RelationGetNamespace(rel)), AccessShareLock);
+	Oid			oid = get_relname_relid("progress_deltas_model", RelationGetNamespace(rel));
+	Relation	index = index_open(oid, AccessShareLock);
 	IndexScanDesc scan = compat_index_beginscan(rel, index, GetActiveSnapshot(), 1);
 	ScanKeyData key;
 

@@ -511,7 +511,7 @@ build(const char *at)
 	JsonbParseState *state = NULL;
 	JsonbValue *root = NULL;
 	JsonbValue	value;
-	bool		in_object[MAX_DEPTH];
+	bool		in_object[MAX_DEPTH] = {false};
 	int			depth = 0;
 	bool		key = false;
 

@@ -509,8 +509,8 @@ benchorch_reset_stale(PG_FUNCTION_ARGS)
 
 /* The frameworks of what a worker holds. */
 static Statement held_frameworks = {
-	.sql = "SELECT DISTINCT c.framework_id FROM benchorch.claims l JOIN benchorch.benchmark_configs c ON c.id = ANY (l.config_ids)"
-	" AND c.claim_id = l.claim_id AND c.status = 'running' WHERE l.worker_id = $1",
+	.sql = "SELECT DISTINCT c.framework_id FROM benchorch.claims l"
+	" JOIN benchorch.benchmark_configs c ON c.id = ANY (l.config_ids) AND c.claim_id = l.claim_id AND c.status = 'running' WHERE l.worker_id = $1",
 	.nargs = 1,
 	.types = {UUIDOID}
 };

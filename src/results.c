@@ -47,7 +47,8 @@ look_up_worker(HandIn *item, int64 *last_id, ClaimRow *last)
 
 /* As benchorch.subject() has it, which a check of a user's own looks at. */
 static Statement select_subject = {
-	.sql = "SELECT benchorch.subject(model_version_id, hardware_config_id, workload_type, batch_size, sequence_length, gpus, params)"
+	.sql = "SELECT benchorch.subject(model_version_id, hardware_config_id, workload_type, batch_size, sequence_length,"
+	" gpus, params)"
 	" FROM benchorch.benchmark_configs WHERE id = $1",
 	.nargs = 1,
 	.types = {INT8OID}

@@ -25,7 +25,8 @@ open_table(const char *name, LOCKMODE mode)
 }
 
 bool
-benchorch_read_row(const char *table, Datum key, RegProcedure equal, const int *columns, int n, Datum *values, bool *nulls)
+benchorch_read_row(const char *table, Datum key, RegProcedure equal, const int *columns, int n, Datum *values,
+				   bool *nulls)
 {
 	Relation	rel = open_table(table, AccessShareLock);
 	Relation	index;

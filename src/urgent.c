@@ -37,7 +37,8 @@ static struct
 } beginning;
 
 static Statement first_priority_chunk = {
-	.sql = "SELECT priority, id FROM benchorch.priority_chunks WHERE (priority, id) >= ($1, $2) ORDER BY priority, id LIMIT 1",
+	.sql = "SELECT priority, id FROM benchorch.priority_chunks WHERE (priority, id) >= ($1, $2)"
+	" ORDER BY priority, id LIMIT 1",
 	.nargs = 2,
 	.types = {INT4OID, INT8OID}
 };

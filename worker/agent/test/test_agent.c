@@ -317,8 +317,10 @@ test_unfinished(const char *path)
 			  !spool_next(&read) && access(path, F_OK) < 0,
 		  "what is not finished is removed");
 	file = fopen(path, "w");
-	check(file != NULL && fclose(file) == 0 && !spool_next(&read) && access(path, F_OK) < 0,
-		  "and so is what is empty");
+	check(file != NULL, "an empty file");
+	if (file != NULL)
+		fclose(file);
+	check(!spool_next(&read) && access(path, F_OK) < 0, "and so is what is empty");
 }
 
 static void
