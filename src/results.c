@@ -70,9 +70,11 @@ read_subject(HandIn *item, const ConfigRow *row)
 	const ConfigColumns *at = &row->columns;
 	Subject    *subject = &item->subject;
 	const Workload *workload = NULL;
+	int32		hardware = row->nulls[at->hardware_config_id]
+		? 0 : DatumGetInt32(row->values[at->hardware_config_id]);
 
 #define NUMBER(column) (row->nulls[at->column] ? get_float8_nan() : DatumGetInt32(row->values[at->column]))
-	*subject = *benchorch_kept_place(&item->model_version_id, row->nulls[at->hardware_config_id] ? 0 : DatumGetInt32(row->values[at->hardware_config_id]));
+	*subject = *benchorch_kept_place(&item->model_version_id, hardware);
 	subject->gpus = NUMBER(gpus);
 	subject->batch_size = NUMBER(batch_size);
 	subject->params = (Jsonb *) PG_DETOAST_DATUM_COPY(row->values[at->params]);
