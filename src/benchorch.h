@@ -2,10 +2,10 @@
  * What crosses the files of the extension, grouped by the file that defines
  * it.  A file calls only what lies below it:
  *
- *   claim -> lane, urgent -> take, recovery    operators    update    hand_in -> results -> outcomes    direct
- *     -> attempts -> status -> ready, progress, rows, tables -> plans, words
+ *   claim -> lane, urgent -> beginning, take, recovery    operators    update    hand_in -> results -> outcomes    direct
+ *     -> attempts -> status -> ready, progress -> rows -> table (table.h) -> plans, words
  *   matrix -> predict (template.h) -> template    matrix -> insert -> ready, rows
- *   results -> reference -> adapters, subjects
+ *   lane, take, results -> reference -> adapters, subjects
  *   results -> checks -> physics (checks.h) -> subjects -> roofline (roofline.h)
  *   results -> normalize -> adapters (adapters.h)    hand_in -> output -> mlperf -> json (json.h)
  *   ranking -> objectives -> cells (ranking.h) -> statistics (statistics.h)
@@ -74,6 +74,8 @@ extern int64 *benchorch_array_int64(Datum array, int *n);
 extern Datum benchorch_int32_array(const int32 *values, int n);
 extern int32 *benchorch_array_int32(Datum array, int *n);
 
+extern int benchorch_compare_int64(const void *a, const void *b);	/* for qsort */
+
 /* Positions of the ids, in the order of the ids: the order in which rows are locked. */
 extern int *benchorch_id_order(const int64 *ids, int n);
 
@@ -129,14 +131,6 @@ extern void benchorch_stale_claim(int64 config_id, int64 claim_id) pg_attribute_
 extern void benchorch_bad_transition(int64 config_id, ConfigStatus from, ConfigStatus to)
 	pg_attribute_noreturn();	/* BO002 */
 
-/* --------------------------------------------------------------- in tables.c */
-
-/* Copies columns (from 1) of the row with this primary key, as a new snapshot shows it; false where there is none. */
-extern bool benchorch_read_row(const char *table, Datum key, RegProcedure equal, const int *columns, int n,
-							   Datum *values, bool *nulls);
-/* Appends a row without NULLs. */
-extern void benchorch_append_row(const char *table, const Datum *values);
-
 /* ----------------------------------------------------------------- in rows.c */
 
 /* Where the columns of benchmark_configs stand in a row, from 0. */
@@ -183,6 +177,11 @@ benchorch_set_column(ConfigRow *row, int column, Datum value)
 	row->values[column] = value;
 	row->nulls[column] = false;
 }
+
+/* What a row says; NULL is neither. */
+extern bool benchorch_is_pending(const ConfigRow *row);
+/* Is it running under the claim? */
+extern bool benchorch_is_held_by(const ConfigRow *row, int64 claim_id);
 
 /*
  * Looks at a row as it stands: false where it is to stay so, or sets what
@@ -305,6 +304,8 @@ typedef struct Claim
 	pg_uuid_t	worker_id;
 	int			taken;			/* configs so far */
 	bool		holds;			/* its transaction holds others: it waits for none */
+	int			npaused;
+	pg_uuid_t  *paused;			/* model versions */
 	int64		ids[BENCHORCH_MAX_BATCH];
 	pg_uuid_t	models[BENCHORCH_MAX_BATCH];
 	ReturnSetInfo *rsinfo;
@@ -317,6 +318,15 @@ typedef struct Claim
  * returns false where somebody held some.
  */
 extern bool benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, int32 lane_id);
+
+static inline bool
+benchorch_is_paused(const Claim *claim, const pg_uuid_t *model_version_id)
+{
+	for (int i = 0; i < claim->npaused; i++)
+		if (memcmp(&claim->paused[i], model_version_id, UUID_LEN) == 0)
+			return true;
+	return false;
+}
 
 /* --------------------------------------------------------------- in urgent.c */
 
@@ -331,16 +341,16 @@ typedef struct Slot
 {
 	int32		hardware_config_id;
 	Datum		framework_ids;	/* int4[] */
+	int			nframeworks;
+	int32	   *frameworks;		/* the same */
 	int32		gpus;
 	int32		warm_lane;		/* 0: none */
 	bool		active;
-	bool		has_claims;		/* rows of earlier ones are there */
-	Datum		paused_models;	/* uuid[] */
 } Slot;
 
-/* Locks the worker's lease; 42704 where there is no such worker. */
-extern Slot benchorch_read_slot(const pg_uuid_t *worker_id);
-/* The same as in urgent.c; renews the lease. */
+/* Renews the worker's lease, where it is active, so that nobody else is at it; 42704 where there is no such worker. */
+extern Slot benchorch_read_slot(const Claim *claim);
+/* The same as in urgent.c. */
 extern void benchorch_claim_lane(Claim *claim, const Slot *slot);
 extern bool benchorch_lane_is_left(const Claim *claim, const Slot *slot);
 
@@ -364,6 +374,11 @@ extern Arrivals *benchorch_begin_arrivals(TupleDesc desc);
 extern void benchorch_arrive(Arrivals *arrivals, TupleTableSlot *slot);
 extern void benchorch_end_arrivals(Arrivals *arrivals);
 
+/* ------------------------------------------------------------ in beginning.c */
+
+/* Grows when chunks may have come in before others, or have come back. */
+extern uint64 benchorch_chunk_generation(void);
+
 /* --------------------------------------------------------------- in insert.c */
 
 typedef struct NewConfigs NewConfigs;
@@ -384,7 +399,7 @@ extern void benchorch_count(const pg_uuid_t *model_version_id, const int64 *chan
 /* Running configs of these models have settled: marks those of which nothing is pending. */
 extern void benchorch_check_endgames(const pg_uuid_t *models, int n);
 extern void benchorch_mark_endgame(const pg_uuid_t *model_version_id);
-extern void benchorch_finalize_due(void);
+extern int benchorch_finalize_due(void);
 extern void benchorch_count_move(const pg_uuid_t *model_version_id, ConfigStatus from, ConfigStatus to, int64 n);
 /* The same for many configs, given the model of each; leaves each model once in the array and returns how many. */
 extern int benchorch_count_moves(pg_uuid_t *models, int n, ConfigStatus from, ConfigStatus to);
@@ -555,14 +570,57 @@ typedef struct Workload
 	double		output_share;
 } Workload;
 
+typedef struct KeptModel
+{
+	pg_uuid_t	id;				/* the key, here and below */
+	Datum		name;			/* text */
+	Datum		source;			/* text; 0: none */
+	Datum		architecture;	/* jsonb; 0: none */
+} KeptModel;
+
+typedef struct KeptHardware
+{
+	int32		id;
+	Datum		name;			/* text */
+} KeptHardware;
+
+typedef struct KeptFramework
+{
+	int32		id;
+	Datum		name;			/* text */
+	Datum		protocol;		/* text */
+	Datum		command;		/* text[] */
+	const char *adapter;		/* NULL: none */
+} KeptFramework;
+
+typedef struct KeptTemplate
+{
+	int32		id;
+	Interval	deadline;		/* of one run */
+} KeptTemplate;
+
+typedef struct KeptWorker
+{
+	pg_uuid_t	id;
+	int32		hardware_config_id;
+	int			nframeworks;
+	int32	   *framework_ids;
+	bool		active;
+} KeptWorker;
+
 /*
  * What a session keeps of small tables; a call that asks for it begins so.
- * What the others return holds until the end of the transaction.
+ * What the others return holds until the end of the transaction; NULL: there
+ * is no such row.
  */
 extern void benchorch_begin_reference(void);
 extern const Adapter *benchorch_kept_adapter(const char *name); /* NULL: it has no rows */
-extern const char *benchorch_framework_adapter(int32 framework_id); /* NULL: none */
-extern const Workload *benchorch_kept_workload(const char *name);	/* NULL: there is none */
+extern const Workload *benchorch_kept_workload(const char *name);
+extern const KeptModel *benchorch_kept_model(const pg_uuid_t *id);
+extern const KeptHardware *benchorch_kept_hardware(int32 id);
+extern const KeptFramework *benchorch_kept_framework(int32 id);
+extern const KeptTemplate *benchorch_kept_template(int32 id);
+extern const KeptWorker *benchorch_kept_worker(const pg_uuid_t *id);
 /* Of what a result is about all that is the same for this model version and hardware (0: none); no own json. */
 extern const Subject *benchorch_kept_place(const pg_uuid_t *model_version_id, int32 hardware_config_id);
 

@@ -9,6 +9,7 @@
  * claim, so a claim exists as a whole or not at all.
  */
 #include "benchorch.h"
+#include "table.h"
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -47,32 +48,98 @@ new_claim_id(void)
 
 /* ------------------------------------------------------------ claim_batch */
 
-static Statement insert_claim = {
-	.sql = "INSERT INTO benchorch.claims (claim_id, worker_id, claimed_at, config_ids) VALUES ($1, $2, $3, $4)",
-	.nargs = 4,
-	.types = {INT8OID, UUIDOID, TIMESTAMPTZOID, INT8ARRAYOID}
-};
+/* The model versions that are paused. */
+static void
+read_paused(Claim *claim)
+{
+	Table	   *models = benchorch_open_table("model_versions", "model_versions_paused", AccessShareLock);
+
+	claim->npaused = 0;
+	benchorch_scan(models, NULL, 0);
+	while (benchorch_next_row(models))
+	{
+		/* the index has no others; a row that has changed meanwhile may be passed twice */
+		if (claim->paused == NULL)
+			claim->paused = palloc(sizeof(pg_uuid_t));
+		else
+			claim->paused = repalloc(claim->paused, sizeof(pg_uuid_t) * (claim->npaused + 1));
+		claim->paused[claim->npaused++] = *DatumGetUUIDP(benchorch_row_datum(models, MODEL_ID));
+	}
+	benchorch_close_table(models);
+}
+
+/* As many earlier claims of a worker are looked at for those that are over; the sweep sees to the others. */
+#define CLAIMS_LOOKED_AT 8
+
+/* Does anything run under it still? */
+static bool
+is_over(Table *claims)
+{
+	int64		claim_id = DatumGetInt64(benchorch_row_datum(claims, CLAIM_ID));
+	int			n;
+	int64	   *ids = benchorch_array_int64(benchorch_row_datum(claims, CLAIM_CONFIGS), &n);
+	ConfigTable *configs;
+	bool		over = true;
+
+	qsort(ids, n, sizeof(int64), benchorch_compare_int64);
+	configs = benchorch_open_configs(ids, n);
+	for (int i = 0; i < n && over; i++)
+		over = !benchorch_is_held_by(benchorch_read_next(configs), claim_id);
+	benchorch_close_configs(configs);
+	return over;
+}
+
+/* Deletes earlier claims of the worker that are over.  Nobody is waited for. */
+static void
+delete_finished(Table *claims, const pg_uuid_t *worker_id)
+{
+	bool		found = benchorch_find_row(claims, UUIDPGetDatum(worker_id), F_UUID_EQ);
+
+	for (int i = 0; found && i < CLAIMS_LOOKED_AT; i++, found = benchorch_next_row(claims))
+		if (is_over(claims))
+			benchorch_delete_row(claims);
+}
 
 /* The claim's own row, and the counts of what it took. */
 static void
 record(Claim *claim)
 {
-	Datum		values[4];
+	Table	   *claims = benchorch_open_table("claims", "claims_worker", RowExclusiveLock);
+	Datum		values[CLAIM_COLUMNS] = {0};
+	bool		nulls[CLAIM_COLUMNS] = {false};
 
-	values[0] = Int64GetDatum(claim->claim_id);
-	values[1] = UUIDPGetDatum(&claim->worker_id);
-	values[2] = TimestampTzGetDatum(claim->claimed_at);
-	values[3] = benchorch_int64_array(claim->ids, claim->taken);
-	benchorch_run(&insert_claim, values, claim->has_worker ? NULL : " n  ");
+	if (claim->has_worker)
+		delete_finished(claims, &claim->worker_id);
+	values[CLAIM_ID - 1] = Int64GetDatum(claim->claim_id);
+	values[CLAIM_WORKER - 1] = UUIDPGetDatum(&claim->worker_id);
+	nulls[CLAIM_WORKER - 1] = !claim->has_worker;
+	values[CLAIM_CLAIMED_AT - 1] = TimestampTzGetDatum(claim->claimed_at);
+	values[CLAIM_RESTORED - 1] = BoolGetDatum(false);
+	values[CLAIM_CONFIGS - 1] = benchorch_int64_array(claim->ids, claim->taken);
+	benchorch_add_row(claims, values, nulls);
+	benchorch_close_table(claims);
 
 	benchorch_count_moves(claim->models, claim->taken, CONFIG_PENDING, CONFIG_RUNNING);
+}
+
+/* What is looked at anew with each try. */
+static Slot
+begin_try(Claim *claim)
+{
+	Slot		slot = {0};
+
+	claim->claimed_at = GetCurrentTimestamp();
+	read_paused(claim);
+	if (claim->has_worker)
+		slot = benchorch_read_slot(claim);
+	return slot;
 }
 
 Datum
 benchorch_claim_batch(PG_FUNCTION_ARGS)
 {
 	Claim	   *claim = palloc0(sizeof(Claim));
-	Slot		slot = {0};
+	Slot		slot;
 	long		pause = FIRST_PAUSE_US;
 	int			swept;
 
@@ -95,13 +162,12 @@ benchorch_claim_batch(PG_FUNCTION_ARGS)
 	claim->rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	SPI_connect();
+	benchorch_begin_reference();
 	benchorch_lock_configs_table();
 	if (claim->has_model)
 		benchorch_require_model(&claim->model_version_id);
-	if (claim->has_worker)
-		slot = benchorch_read_slot(&claim->worker_id);
 	claim->claim_id = new_claim_id();
-	claim->claimed_at = GetCurrentTimestamp();
+	slot = begin_try(claim);
 	claim->holds = benchorch_wake_delayed() > 0;
 	swept = benchorch_sweep_now_and_then(&claim->holds);
 	benchorch_finalize_due();
@@ -134,9 +200,7 @@ benchorch_claim_batch(PG_FUNCTION_ARGS)
 		pg_usleep(pause);
 		pause *= 2;
 		CHECK_FOR_INTERRUPTS();
-		claim->claimed_at = GetCurrentTimestamp();
-		if (claim->has_worker)
-			slot = benchorch_read_slot(&claim->worker_id);
+		slot = begin_try(claim);
 	}
 	if (claim->taken > 0)
 		record(claim);

@@ -19,20 +19,20 @@ compat_index_beginscan(Relation heap, Relation index, Snapshot snapshot, int nke
 #endif
 }
 
-/* Waits for who is changing the row.  16 tells which indexes need an entry; *new_entries: whether any does. */
+/* 16 tells which indexes need an entry; *new_entries: whether any does.  waits: for who is changing the row. */
 static inline TM_Result
-compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, CommandId cid, Snapshot snapshot,
+compat_tuple_update(Relation rel, ItemPointer tid, TupleTableSlot *slot, CommandId cid, Snapshot snapshot, bool waits,
 					TM_FailureData *failure, LockTupleMode *mode, bool *new_entries)
 {
 #if PG_VERSION_NUM >= 160000
 	TU_UpdateIndexes which;
-	TM_Result	result = table_tuple_update(rel, tid, slot, cid, snapshot, InvalidSnapshot, true, failure, mode,
+	TM_Result	result = table_tuple_update(rel, tid, slot, cid, snapshot, InvalidSnapshot, waits, failure, mode,
 										  &which);
 
 	*new_entries = which != TU_None;
 	return result;
 #else
-	return table_tuple_update(rel, tid, slot, cid, snapshot, InvalidSnapshot, true, failure, mode, new_entries);
+	return table_tuple_update(rel, tid, slot, cid, snapshot, InvalidSnapshot, waits, failure, mode, new_entries);
 #endif
 }
 

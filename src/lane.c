@@ -3,152 +3,277 @@
  *
  * A batch comes from one lane, so that one warm engine serves it: the worker's
  * warm lane, or the one with the most urgent chunk that the worker fits.  It
- * takes chunk after chunk of it (SKIP LOCKED: two claims never wait for each
- * other) and no more than leaves enough for the other live workers.
+ * takes chunk after chunk of it (what somebody else is at is passed by: two
+ * claims never wait for each other) and no more than leaves enough for the
+ * other live workers.
  *
  * A chunk that is to avoid this worker is passed by as long as another live
  * worker fits it.
  */
 #include "benchorch.h"
+#include "table.h"
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/timestamp.h"
 
 /* ------------------------------------------------------------------ the worker */
 
-/* The lease is locked before any config, as the sweep does. */
-static Statement select_slot = {
-	.sql = "SELECT w.hardware_config_id, w.framework_ids, w.gpus, w.state = 'active', coalesce(l.lane_id, 0),"
-	" EXISTS (SELECT FROM benchorch.claims c WHERE c.worker_id = w.id),"
-	" ARRAY(SELECT m.id FROM benchorch.model_versions m WHERE m.paused)"
-	" FROM benchorch.workers w LEFT JOIN LATERAL ("
-	"  SELECT s.lane_id FROM benchorch.worker_leases s WHERE s.worker_id = w.id FOR UPDATE) l ON true"
-	" WHERE w.id = $1",
-	.nargs = 1,
-	.types = {UUIDOID}
+static Statement insert_lease = {
+	.sql = "INSERT INTO benchorch.worker_leases (worker_id, expires_at, heartbeat_at) VALUES ($1, $2, $3)"
+	" ON CONFLICT (worker_id) DO UPDATE SET expires_at = excluded.expires_at, heartbeat_at = excluded.heartbeat_at",
+	.nargs = 3,
+	.types = {UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
 };
 
-Slot
-benchorch_read_slot(const pg_uuid_t *worker_id)
+/* Sets columns of the worker's lease, waiting for who is at it; false where there is none. */
+static bool
+update_lease(Table *leases, const pg_uuid_t *worker_id, const int *columns, const Datum *values, int n)
 {
-	Datum		values[1] = {UUIDPGetDatum(worker_id)};
-	Slot		slot;
-	bool		isnull;
+	if (!benchorch_find_row(leases, UUIDPGetDatum(worker_id), F_UUID_EQ))
+		return false;
+	return benchorch_update_row(leases, columns, values, n) == TM_Ok ||
+		(benchorch_lock_row(leases, true) && benchorch_update_row(leases, columns, values, n) == TM_Ok);
+}
 
-	if (benchorch_run(&select_slot, values, NULL) == 0)
-		benchorch_no_such_worker(worker_id);
-	slot.hardware_config_id = benchorch_column_int32(0, 1);
-	slot.framework_ids = benchorch_column(0, 2, &isnull);
-	slot.gpus = benchorch_column_int32(0, 3);
-	slot.active = DatumGetBool(benchorch_column(0, 4, &isnull));
-	slot.warm_lane = benchorch_column_int32(0, 5);
-	slot.has_claims = DatumGetBool(benchorch_column(0, 6, &isnull));
-	slot.paused_models = benchorch_column(0, 7, &isnull);
+/* Renews the lease, before any config is locked, as the sweep does; the lane that it is warm for, or 0. */
+static int32
+renew_lease(const Claim *claim)
+{
+	static const int columns[] = {LEASE_EXPIRES_AT, LEASE_HEARTBEAT_AT};
+	Table	   *leases = benchorch_open_table("worker_leases", "worker_leases_pkey", RowExclusiveLock);
+	Datum		values[3] = {
+		UUIDPGetDatum(&claim->worker_id),
+		TimestampTzGetDatum(TimestampTzPlusMilliseconds(claim->claimed_at, benchorch_lease * INT64CONST(1000))),
+		TimestampTzGetDatum(claim->claimed_at)
+	};
+	Datum		lane = (Datum) 0;
+	bool		isnull = true;
+
+	if (update_lease(leases, &claim->worker_id, columns, values + 1, 2))
+		lane = benchorch_row_value(leases, LEASE_LANE, &isnull);
+	else
+		benchorch_run(&insert_lease, values, NULL);
+	benchorch_close_table(leases);
+	return isnull ? 0 : DatumGetInt32(lane);
+}
+
+static void
+warm_for(const Claim *claim, int32 lane_id)
+{
+	static const int columns[] = {LEASE_LANE};
+	Table	   *leases = benchorch_open_table("worker_leases", "worker_leases_pkey", RowExclusiveLock);
+
+	update_lease(leases, &claim->worker_id, columns, (Datum[]){Int32GetDatum(lane_id)}, 1);
+	benchorch_close_table(leases);
+}
+
+Slot
+benchorch_read_slot(const Claim *claim)
+{
+	Table	   *workers = benchorch_open_table("workers", "workers_pkey", AccessShareLock);
+	Slot		slot = {0};
+	text	   *state;
+
+	if (!benchorch_find_row(workers, UUIDPGetDatum(&claim->worker_id), F_UUID_EQ))
+		benchorch_no_such_worker(&claim->worker_id);
+	slot.hardware_config_id = DatumGetInt32(benchorch_row_datum(workers, WORKER_HARDWARE));
+	slot.framework_ids = PointerGetDatum(DatumGetArrayTypePCopy(benchorch_row_datum(workers, WORKER_FRAMEWORKS)));
+	slot.frameworks = benchorch_array_int32(slot.framework_ids, &slot.nframeworks);
+	slot.gpus = DatumGetInt32(benchorch_row_datum(workers, WORKER_GPUS));
+	state = DatumGetTextPP(benchorch_row_datum(workers, WORKER_STATE));
+	slot.active = VARSIZE_ANY_EXHDR(state) == strlen("active") && memcmp(VARDATA_ANY(state), "active", strlen("active")) == 0;
+	benchorch_close_table(workers);
+	if (slot.active)
+		slot.warm_lane = renew_lease(claim);
 	return slot;
 }
 
-static Statement touch_lease = {
-	.sql = "INSERT INTO benchorch.worker_leases (worker_id, expires_at, heartbeat_at, lane_id) VALUES ($1, $2, $3, $4)"
-	" ON CONFLICT (worker_id) DO UPDATE SET expires_at = excluded.expires_at, heartbeat_at = excluded.heartbeat_at,"
-	" lane_id = coalesce(excluded.lane_id, worker_leases.lane_id)",
-	.nargs = 4,
-	.types = {UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
-};
+/* ------------------------------------------------------------------ the chunks */
 
-/* Finished claims of the worker: nothing runs under them any more.  Nobody is waited for. */
-static Statement delete_finished_claims = {
-	.sql = "DELETE FROM benchorch.claims WHERE claim_id = ANY (ARRAY("
-	" SELECT l.claim_id FROM benchorch.claims l WHERE l.worker_id = $1 AND NOT EXISTS ("
-	"  SELECT FROM benchorch.benchmark_configs c WHERE c.id = ANY (l.config_ids) AND c.claim_id = l.claim_id"
-	"  AND c.status = 'running') FOR UPDATE OF l SKIP LOCKED))",
-	.nargs = 1,
-	.types = {UUIDOID}
-};
+/* Where chunks of a hardware begin (beginning.c). */
+typedef struct Place
+{
+	uint64		generation;		/* in which that is believed */
+	int32		hardware;
+	int32		priority;
+	int32		work;
+	int64		id;
+} Place;
+
+static Place own_place;			/* of the worker's hardware */
+static Place any_place;			/* of those for any */
+
+/* The parts of an index scan that begins in its midst. */
+typedef enum Part
+{
+	FROM_PLACE,					/* priority and work of the place */
+	LESS_WORK,					/* its priority */
+	LESS_URGENT,
+	WHOLE,						/* all of the hardware, or of the lane */
+	NO_PART
+} Part;
+
+/* Chunks of a hardware or of a lane, the most urgent first, the longest first among equals. */
+typedef struct Chunks
+{
+	const Claim *claim;
+	const Slot *slot;
+	Table	   *of_hardware;
+	Table	   *of_lanes;
+	Table	   *table;			/* the one of them that is scanned */
+	int32		key;			/* the hardware, or the lane */
+	Part		part;
+	Place		from;			/* where the first part begins */
+	Place	   *first;			/* to be noted with the first chunk; NULL: no more */
+	uint64		generation;
+} Chunks;
+
+static void
+open_chunks(Chunks *chunks, const Claim *claim, const Slot *slot)
+{
+	*chunks = (Chunks){
+		.claim = claim,
+		.slot = slot,
+		.of_hardware = benchorch_open_table("lane_chunks", "lane_chunks_hardware", RowExclusiveLock),
+		.of_lanes = benchorch_open_table("lane_chunks", "lane_chunks_lane", RowExclusiveLock)};
+}
+
+static void
+close_chunks(Chunks *chunks)
+{
+	benchorch_close_table(chunks->of_hardware);
+	benchorch_close_table(chunks->of_lanes);
+}
+
+#define INT4_KEY(key, column, how, operator, value) \
+	ScanKeyInit(&(key), column, how, operator, Int32GetDatum(value))
+
+static void
+scan_part(Chunks *chunks)
+{
+	const Place *place = &chunks->from;
+	ScanKeyData keys[4];
+	int			n = 0;
+
+	INT4_KEY(keys[n++], 1, BTEqualStrategyNumber, F_INT4EQ, chunks->key);
+	if (chunks->part == FROM_PLACE || chunks->part == LESS_WORK)
+		INT4_KEY(keys[n++], 2, BTEqualStrategyNumber, F_INT4EQ, place->priority);
+	else
+		INT4_KEY(keys[n++], 2, BTLessEqualStrategyNumber, F_INT4LE, chunks->claim->threshold);
+	if (chunks->part == FROM_PLACE)
+	{
+		INT4_KEY(keys[n++], 3, BTEqualStrategyNumber, F_INT4EQ, place->work);
+		ScanKeyInit(&keys[n++], 4, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(place->id));
+	}
+	else if (chunks->part == LESS_WORK)
+		INT4_KEY(keys[n++], 3, BTLessStrategyNumber, F_INT4LT, place->work);
+	else if (chunks->part == LESS_URGENT)
+		INT4_KEY(keys[n++], 2, BTGreaterStrategyNumber, F_INT4GT, place->priority);
+	benchorch_scan(chunks->table, keys, n);
+}
+
+static void
+scan_hardware(Chunks *chunks, int32 hardware)
+{
+	Place	   *place = hardware ? &own_place : &any_place;
+
+	chunks->table = chunks->of_hardware;
+	chunks->key = hardware;
+	chunks->from = *place;
+	chunks->first = place;
+	chunks->generation = benchorch_chunk_generation();
+	chunks->part = WHOLE;
+	if (place->generation == chunks->generation && place->hardware == hardware)
+		chunks->part = place->priority <= chunks->claim->threshold ? FROM_PLACE : NO_PART;
+	if (chunks->part != NO_PART)
+		scan_part(chunks);
+}
+
+static void
+scan_lane(Chunks *chunks, int32 lane_id)
+{
+	chunks->table = chunks->of_lanes;
+	chunks->key = lane_id;
+	chunks->first = NULL;
+	chunks->part = WHOLE;
+	scan_part(chunks);
+}
+
+static Datum
+chunk_datum(const Chunks *chunks, int column)
+{
+	return benchorch_row_datum(chunks->table, column);
+}
+
+/* Goes to the next chunk; false where there is none. */
+static bool
+next_chunk(Chunks *chunks)
+{
+	while (chunks->part != NO_PART)
+	{
+		if (benchorch_next_row(chunks->table))
+		{
+			if (chunks->first)
+				*chunks->first = (Place){
+					chunks->generation, chunks->key, DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_PRIORITY)),
+					DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_WORK)), DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID))};
+			chunks->first = NULL;
+			return true;
+		}
+		chunks->part = chunks->part < LESS_URGENT ? chunks->part + 1 : NO_PART;
+		if (chunks->part != NO_PART)
+			scan_part(chunks);
+	}
+	return false;
+}
+
+static bool
+uuid_is(Datum datum, const pg_uuid_t *uuid)
+{
+	return memcmp(DatumGetUUIDP(datum), uuid, UUID_LEN) == 0;
+}
+
+/* Can the worker run the chunk's configs? */
+static bool
+fits(const Chunks *chunks)
+{
+	const Claim *claim = chunks->claim;
+	const Slot *slot = chunks->slot;
+	int32		framework = DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_FRAMEWORK));
+
+	if (DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_PRIORITY)) > claim->threshold ||
+		DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_GPUS)) > slot->gpus ||
+		(claim->has_model && !uuid_is(chunk_datum(chunks, LANE_CHUNK_MODEL), &claim->model_version_id)))
+		return false;
+	for (int i = 0; i < slot->nframeworks; i++)
+		if (slot->frameworks[i] == framework)
+			return true;
+	return false;
+}
+
+/* And may it take them: not of a paused model, not to be avoided? */
+static bool
+is_takeable(const Chunks *chunks)
+{
+	bool		isnull;
+	Datum		avoided = benchorch_row_value(chunks->table, LANE_CHUNK_AVOID_WORKER, &isnull);
+
+	return fits(chunks) && (isnull || !uuid_is(avoided, &chunks->claim->worker_id)) &&
+		!benchorch_is_paused(chunks->claim, DatumGetUUIDP(chunk_datum(chunks, LANE_CHUNK_MODEL)));
+}
 
 /* ------------------------------------------------------------------ which lane */
 
-/*
- * What every look at lane chunks asks: $1 threshold, $2 framework ids, $3 GPUs
- * of the slot, $4 worker, $5 model version or NULL, $6 hardware, $7 lane, $8
- * paused models.
- */
-#define FITTING " FROM benchorch.lane_chunks c" \
-				" WHERE c.priority <= $1 AND c.framework_id = ANY ($2) AND c.gpus <= $3" \
-				" AND ($5 IS NULL OR c.model_version_id = $5)"
-
-#define FITTING_ARGS \
-	.nargs = 8, .types = {INT4OID, INT4ARRAYOID, INT4OID, UUIDOID, UUIDOID, INT4OID, INT4OID, UUIDARRAYOID}
-
-/* And what may be taken: not of a paused model, not to be avoided. */
-#define TAKEABLE FITTING " AND c.avoid_worker_id IS DISTINCT FROM $4 AND c.model_version_id <> ALL ($8)"
-
-#define OF_HARDWARE(hardware) \
-	" AND c.hardware_config_id = " hardware " ORDER BY c.hardware_config_id, c.priority, c.work DESC, c.id"
-#define OF_LANE " AND c.lane_id = $7 ORDER BY c.lane_id, c.priority, c.work DESC, c.id"
-
-/* The most urgent for this hardware, for any, and in the lane. */
-static Statement select_heads = {
-	.sql = "SELECT (SELECT c.priority" TAKEABLE OF_HARDWARE("$6") " LIMIT 1),"
-	" (SELECT c.priority" TAKEABLE OF_HARDWARE("0") " LIMIT 1),"
-	" (SELECT c.priority" TAKEABLE OF_LANE " LIMIT 1)",
-	FITTING_ARGS
-};
-
-#define CHUNK "SELECT c.id, c.lane_id, c.next, c.ids, c.priorities, c.works, c.work_left"
-
-static Statement best_chunk = {
-	.sql = CHUNK TAKEABLE OF_HARDWARE("$6") " LIMIT 1 FOR UPDATE OF c SKIP LOCKED",
-	FITTING_ARGS
-};
-
-static Statement lane_chunk = {
-	.sql = CHUNK TAKEABLE OF_LANE " LIMIT 1 FOR UPDATE OF c SKIP LOCKED",
-	FITTING_ARGS
-};
-
-/* Chunks that are to avoid this worker, and that no other live worker fits. */
-static Statement free_avoided = {
-	.sql = "UPDATE benchorch.lane_chunks SET avoid_worker_id = NULL WHERE id = ANY (ARRAY(SELECT c.id" FITTING
-	" AND c.hardware_config_id IN (0, $6) AND c.avoid_worker_id = $4 AND NOT EXISTS ("
-	"  SELECT FROM benchorch.workers w JOIN benchorch.worker_leases l ON l.worker_id = w.id"
-	"  WHERE w.id <> $4 AND w.state = 'active' AND l.expires_at > pg_catalog.clock_timestamp()"
-	"  AND c.hardware_config_id IN (0, w.hardware_config_id) AND c.framework_id = ANY (w.framework_ids)"
-	"  AND c.gpus <= w.gpus) FOR UPDATE OF c SKIP LOCKED))",
-	FITTING_ARGS
-};
-
-static Statement ready_chunks = {
-	.sql = "SELECT pg_catalog.cardinality(c.ids) - c.next + 1, c.work_left" FITTING OF_HARDWARE("$6"),
-	FITTING_ARGS
-};
-
-/* The arguments of FITTING. */
-typedef struct Fitting
-{
-	Datum		values[8];
-	const char *nulls;
-} Fitting;
-
-static Fitting
-fitting(const Claim *claim, const Slot *slot, int32 hardware, int32 lane_id)
-{
-	return (Fitting){
-		.values = {
-			Int32GetDatum(claim->threshold), slot->framework_ids, Int32GetDatum(slot->gpus),
-			UUIDPGetDatum(&claim->worker_id), UUIDPGetDatum(&claim->model_version_id),
-			Int32GetDatum(hardware), Int32GetDatum(lane_id), slot->paused_models},
-		.nulls = claim->has_model ? NULL : "    n   "};
-}
-
-/* The priority in a column of the heads; the maximum, which no config can have to lose by, where there is none. */
+/* The most urgent priority of what may be taken; the maximum, which no config can have to lose by, where nothing may. */
 static int64
-head(int column)
+most_urgent(Chunks *chunks)
 {
-	bool		isnull;
-	Datum		priority = benchorch_column(0, column, &isnull);
-
-	return isnull ? PG_INT64_MAX : DatumGetInt32(priority);
+	while (next_chunk(chunks))
+		if (is_takeable(chunks))
+			return DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_PRIORITY));
+	return PG_INT64_MAX;
 }
 
 /*
@@ -157,52 +282,101 @@ head(int column)
  * wins unless the best is more urgent by more than the cost of a switch.
  */
 static int32
-choose(const Claim *claim, const Slot *slot, bool *warm)
+choose(Chunks *chunks, bool *warm)
 {
-	Fitting		args = fitting(claim, slot, slot->hardware_config_id, slot->warm_lane);
+	const Slot *slot = chunks->slot;
 	int64		own;
 	int64		any;
-	int64		lane;
+	int64		lane = PG_INT64_MAX;
 
-	benchorch_run(&select_heads, args.values, args.nulls);
-	own = head(1);
-	any = head(2);
-	lane = head(3);
+	scan_hardware(chunks, slot->hardware_config_id);
+	own = most_urgent(chunks);
+	scan_hardware(chunks, 0);
+	any = most_urgent(chunks);
+	if (slot->warm_lane)
+	{
+		scan_lane(chunks, slot->warm_lane);
+		lane = most_urgent(chunks);
+	}
 	*warm = lane != PG_INT64_MAX && lane - Min(own, any) <= benchorch_lane_switch_cost;
 	if (Min(own, any) == PG_INT64_MAX)
 		return -1;
 	return any < own ? 0 : slot->hardware_config_id;
 }
 
+/* Chunks that are to avoid this worker, and that no other live worker fits. */
+static Statement free_avoided = {
+	.sql = "UPDATE benchorch.lane_chunks SET avoid_worker_id = NULL WHERE id = ANY (ARRAY(SELECT c.id"
+	" FROM benchorch.lane_chunks c WHERE c.priority <= $1 AND c.framework_id = ANY ($2) AND c.gpus <= $3"
+	" AND ($5 IS NULL OR c.model_version_id = $5)"
+	" AND c.hardware_config_id IN (0, $6) AND c.avoid_worker_id = $4 AND NOT EXISTS ("
+	"  SELECT FROM benchorch.workers w JOIN benchorch.worker_leases l ON l.worker_id = w.id"
+	"  WHERE w.id <> $4 AND w.state = 'active' AND l.expires_at > pg_catalog.clock_timestamp()"
+	"  AND c.hardware_config_id IN (0, w.hardware_config_id) AND c.framework_id = ANY (w.framework_ids)"
+	"  AND c.gpus <= w.gpus) FOR UPDATE OF c SKIP LOCKED))",
+	.nargs = 6,
+	.types = {INT4OID, INT4ARRAYOID, INT4OID, UUIDOID, UUIDOID, INT4OID}
+};
+
 /* The same; where there is nothing else, what was to avoid this worker and suits nobody else. */
 static int32
-choose_at_last(const Claim *claim, const Slot *slot, bool *warm)
+choose_at_last(Chunks *chunks, bool *warm)
 {
-	int32		hardware = choose(claim, slot, warm);
-	Fitting		args = fitting(claim, slot, slot->hardware_config_id, 0);
+	const Claim *claim = chunks->claim;
+	const Slot *slot = chunks->slot;
+	int32		hardware = choose(chunks, warm);
+	Datum		values[6] = {
+		Int32GetDatum(claim->threshold), slot->framework_ids, Int32GetDatum(slot->gpus), UUIDPGetDatum(&claim->worker_id),
+		UUIDPGetDatum(&claim->model_version_id), Int32GetDatum(slot->hardware_config_id)
+	};
 
-	if (hardware < 0 && benchorch_run(&free_avoided, args.values, args.nulls) > 0)
-		hardware = choose(claim, slot, warm);
+	if (hardware < 0 && benchorch_run(&free_avoided, values, claim->has_model ? NULL : "    n ") > 0)
+		hardware = choose(chunks, warm);
 	return hardware;
 }
 
 bool
 benchorch_lane_is_left(const Claim *claim, const Slot *slot)
 {
+	Chunks		chunks;
 	bool		warm;
+	bool		left;
 
-	return choose_at_last(claim, slot, &warm) >= 0;
+	open_chunks(&chunks, claim, slot);
+	left = choose_at_last(&chunks, &warm) >= 0;
+	close_chunks(&chunks);
+	return left;
 }
 
 /* -------------------------------------------------------------------- how much */
 
-static Statement count_workers = {
-	.sql = "SELECT pg_catalog.count(*) FROM benchorch.workers w JOIN benchorch.worker_leases l ON l.worker_id = w.id"
-	" WHERE w.hardware_config_id = $1 AND w.state = 'active' AND w.framework_ids && $2"
-	" AND l.expires_at > pg_catalog.clock_timestamp()",
-	.nargs = 2,
-	.types = {INT4OID, INT4ARRAYOID}
-};
+/* Live workers of the hardware that share a framework with this one, itself included. */
+static int64
+count_workers(const Slot *slot)
+{
+	Table	   *leases = benchorch_open_table("worker_leases", NULL, AccessShareLock);
+	TimestampTz now = GetCurrentTimestamp();
+	int64		workers = 0;
+
+	benchorch_scan(leases, NULL, 0);
+	while (benchorch_next_row(leases))
+	{
+		const KeptWorker *worker;
+		bool		shares = false;
+
+		if (DatumGetTimestampTz(benchorch_row_datum(leases, LEASE_EXPIRES_AT)) <= now)
+			continue;
+		worker = benchorch_kept_worker(DatumGetUUIDP(benchorch_row_datum(leases, LEASE_WORKER)));
+		if (worker == NULL || !worker->active || worker->hardware_config_id != slot->hardware_config_id)
+			continue;
+		for (int i = 0; i < worker->nframeworks && !shares; i++)
+			for (int j = 0; j < slot->nframeworks && !shares; j++)
+				shares = worker->framework_ids[i] == slot->frameworks[j];
+		workers += shares;
+	}
+	benchorch_close_table(leases);
+	return workers;
+}
 
 /* How much a claim may take. */
 typedef struct Share
@@ -238,8 +412,14 @@ is_plenty(const Claim *claim)
 		claim->wanted <= plenty.wanted && claim->threshold >= plenty.threshold && !claim->has_model;
 }
 
-/* Chunks are counted until that is known. */
-#define CHUNKS_AT_ONCE 32
+/* How many configs a chunk has left. */
+static int
+configs_left(const Chunks *chunks)
+{
+	ArrayType  *ids = DatumGetArrayTypeP(chunk_datum(chunks, LANE_CHUNK_IDS));
+
+	return ArrayGetNItems(ARR_NDIM(ids), ARR_DIMS(ids)) - DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_NEXT)) + 1;
+}
 
 /*
  * As much as leaves enough for the other live workers, so that the pool ends
@@ -249,34 +429,29 @@ is_plenty(const Claim *claim)
  * more than a share of the time.
  */
 static Share
-fair_share(const Claim *claim, const Slot *slot, int32 hardware)
+fair_share(Chunks *chunks, int32 hardware)
 {
+	const Claim *claim = chunks->claim;
 	Share		share = {claim->wanted, PG_INT64_MAX};
-	Datum		values[2] = {Int32GetDatum(slot->hardware_config_id), slot->framework_ids};
-	Fitting		args = fitting(claim, slot, hardware, 0);
 	int64		configs = 0;
 	int64		work = 0;
 	int64		shares;
-	Portal		portal;
+	int64		enough;
 
 	if (claim->wanted == 1 || is_plenty(claim))
 		return share;
-	benchorch_run(&count_workers, values, NULL);
-	shares = benchorch_column_int64(0, 1) * SHARES_PER_WORKER;
+	shares = count_workers(chunks->slot) * SHARES_PER_WORKER;
 	if (shares <= SHARES_PER_WORKER)
 		return share;
-	portal = benchorch_open(&ready_chunks, args.values, args.nulls);
-	do
-	{
-		SPI_cursor_fetch(portal, true, CHUNKS_AT_ONCE);
-		for (uint64 i = 0; i < SPI_processed; i++)
+	enough = claim->wanted * shares * PLENTY_ROUNDS;
+	scan_hardware(chunks, hardware);
+	while (configs < enough && next_chunk(chunks))
+		if (fits(chunks))
 		{
-			configs += benchorch_column_int32(i, 1);
-			work += benchorch_column_int64(i, 2);
+			configs += configs_left(chunks);
+			work += DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_WORK_LEFT));
 		}
-	} while (SPI_processed == CHUNKS_AT_ONCE && configs < claim->wanted * shares * PLENTY_ROUNDS);
-	SPI_cursor_close(portal);
-	if (configs >= claim->wanted * shares * PLENTY_ROUNDS)
+	if (configs >= enough)
 	{
 		if (!claim->has_model)
 			plenty = (Plenty){TimestampTzPlusMilliseconds(claim->claimed_at, PLENTY_MS), claim->worker_id,
@@ -288,71 +463,82 @@ fair_share(const Claim *claim, const Slot *slot, int32 hardware)
 	return share;
 }
 
-/* ------------------------------------------------------------------ the chunks */
+/* ---------------------------------------------------------------------- hints */
 
-static Statement delete_lane_chunk = {
-	.sql = "DELETE FROM benchorch.lane_chunks WHERE id = $1",
-	.nargs = 1,
-	.types = {INT8OID}
-};
-
-static Statement advance_lane_chunk = {
-	.sql = "UPDATE benchorch.lane_chunks SET next = $2, priority = $3, work = $4, work_left = $5 WHERE id = $1",
-	.nargs = 5,
-	.types = {INT8OID, INT4OID, INT4OID, INT4OID, INT8OID}
-};
+/* What a claim has taken off the chunks, and has not yet looked for. */
+typedef struct Hints
+{
+	int			n;
+	int64		ids[BENCHORCH_MAX_BATCH];
+	int32		priorities[BENCHORCH_MAX_BATCH];
+} Hints;
 
 /*
- * Takes hints off one chunk of the lane (0: the best of the hardware) into ids
- * and priorities, and what they are off the share; their number, or -1.  The
- * first config of a claim is taken whatever work it is.
+ * Takes hints off the chunk as it was found, and what they are off the share;
+ * TM_Ok, or nothing has changed.  The first config of a claim is taken whatever
+ * work it is.
  */
-static int
-pop_lane_chunk(Claim *claim, const Slot *slot, int32 hardware, int32 *lane_id, int64 *ids, int32 *priorities,
-			   bool first, Share *share)
+static TM_Result
+take_hints(Chunks *chunks, Hints *hints, Share *share)
 {
-	Fitting		args = fitting(claim, slot, hardware, *lane_id);
-	bool		isnull;
-	int64		chunk_id;
-	int			start;
-	int			next;
+	static const int columns[] = {LANE_CHUNK_NEXT, LANE_CHUNK_PRIORITY, LANE_CHUNK_WORK, LANE_CHUNK_WORK_LEFT};
+	int32		threshold = chunks->claim->threshold;
+	bool		first = chunks->claim->taken + hints->n == 0;
 	int			length;
-	int64	   *chunk_ids;
-	int32	   *chunk_priorities;
-	int32	   *works;
+	int64	   *ids = benchorch_array_int64(chunk_datum(chunks, LANE_CHUNK_IDS), &length);
+	int32	   *priorities = benchorch_array_int32(chunk_datum(chunks, LANE_CHUNK_PRIORITIES), &length);
+	int32	   *works = benchorch_array_int32(chunk_datum(chunks, LANE_CHUNK_WORKS), &length);
+	int			start = DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_NEXT)) - 1;
+	int			next = start;
 	int64		work = 0;
+	TM_Result	result = TM_Ok;
 
-	if (benchorch_run(*lane_id ? &lane_chunk : &best_chunk, args.values, args.nulls) == 0)
-		return -1;
-	chunk_id = benchorch_column_int64(0, 1);
-	*lane_id = benchorch_column_int32(0, 2);
-	start = next = benchorch_column_int32(0, 3) - 1;
-	chunk_ids = benchorch_array_int64(benchorch_column(0, 4, &isnull), &length);
-	chunk_priorities = benchorch_array_int32(benchorch_column(0, 5, &isnull), &length);
-	works = benchorch_array_int32(benchorch_column(0, 6, &isnull), &length);
-	while (next < length && next - start < share->configs && chunk_priorities[next] <= claim->threshold &&
+	while (next < length && next - start < share->configs && priorities[next] <= threshold &&
 		   (work + works[next] <= share->work || (first && next == start)))
 		work += works[next++];
-	share->configs -= next - start;
-	share->work -= work;
-	if (next < length && chunk_priorities[next] <= claim->threshold && works[next] > share->work)
-		share->configs = 0;
-	if (next == start)
-		return 0;
-	memcpy(ids, chunk_ids + start, sizeof(int64) * (next - start));
-	memcpy(priorities, chunk_priorities + start, sizeof(int32) * (next - start));
 	if (next == length)
-		benchorch_run(&delete_lane_chunk, (Datum[]){Int64GetDatum(chunk_id)}, NULL);
-	else
+		result = benchorch_delete_row(chunks->table);
+	else if (next > start)
 	{
-		Datum		advance[5] = {
-			Int64GetDatum(chunk_id), Int32GetDatum(next + 1), Int32GetDatum(chunk_priorities[next]),
-			Int32GetDatum(works[next]), Int64GetDatum(benchorch_column_int64(0, 7) - work)
+		Datum		advanced[4] = {
+			Int32GetDatum(next + 1), Int32GetDatum(priorities[next]), Int32GetDatum(works[next]),
+			Int64GetDatum(DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_WORK_LEFT)) - work)
 		};
 
-		benchorch_run(&advance_lane_chunk, advance, NULL);
+		result = benchorch_update_row(chunks->table, columns, advanced, lengthof(columns));
 	}
-	return next - start;
+	if (result != TM_Ok)
+		return result;
+	memcpy(hints->ids + hints->n, ids + start, sizeof(int64) * (next - start));
+	memcpy(hints->priorities + hints->n, priorities + start, sizeof(int32) * (next - start));
+	hints->n += next - start;
+	share->configs -= next - start;
+	share->work -= work;
+	if (next < length && priorities[next] <= threshold && works[next] > share->work)
+		share->configs = 0;
+	return TM_Ok;
+}
+
+/*
+ * Takes hints off the first chunk of the scan that may be taken and that nobody
+ * is at; its lane, or 0 where there is no such chunk.
+ */
+static int32
+pop_chunk(Chunks *chunks, Hints *hints, Share *share)
+{
+	while (next_chunk(chunks))
+	{
+		TM_Result	result;
+
+		if (!is_takeable(chunks))
+			continue;
+		result = take_hints(chunks, hints, share);
+		if (result == TM_Updated && benchorch_lock_row(chunks->table, false) && is_takeable(chunks))
+			result = take_hints(chunks, hints, share);
+		if (result == TM_Ok)
+			return DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_LANE));
+	}
+	return 0;
 }
 
 /*
@@ -361,44 +547,53 @@ pop_lane_chunk(Claim *claim, const Slot *slot, int32 hardware, int32 *lane_id, i
  * that already held configs while it waited for more could be waited for.
  */
 static int32
-claim_lane(Claim *claim, const Slot *slot)
+claim_lane(Chunks *chunks, Claim *claim)
 {
-	int32		hardware = 0;
+	Hints	   *hints = palloc(sizeof(Hints));
 	int32		lane_id = 0;
 	int			wanted = 1;
 	Share		share = {0};
 
 	while (claim->taken < wanted)
 	{
-		int64		ids[BENCHORCH_MAX_BATCH];
-		int32		priorities[BENCHORCH_MAX_BATCH];
 		int			before = claim->taken;
-		int			popped = 1;
-		int			n = 0;
+		int32		popped = -1;
 
+		hints->n = 0;
 		/* until something is taken the choice is open: what the chunks promised may have been spent */
 		if (claim->taken == 0)
 		{
 			bool		warm;
+			int32		hardware = choose_at_last(chunks, &warm);
 
-			hardware = choose_at_last(claim, slot, &warm);
 			if (hardware < 0)
 				break;
-			share = fair_share(claim, slot, hardware);
+			share = fair_share(chunks, hardware);
 			wanted = share.configs;
-			lane_id = warm ? slot->warm_lane : 0;
-			if (warm && (n = pop_lane_chunk(claim, slot, hardware, &lane_id, ids, priorities, true, &share)) < 0)
-				lane_id = n = 0;	/* others hold the warm lane's chunks */
+			lane_id = 0;
+			if (warm)
+			{
+				scan_lane(chunks, chunks->slot->warm_lane);
+				lane_id = pop_chunk(chunks, hints, &share); /* 0: others hold the warm lane's chunks */
+			}
+			if (lane_id == 0)
+			{
+				scan_hardware(chunks, hardware);
+				popped = lane_id = pop_chunk(chunks, hints, &share);
+			}
 		}
-		while (popped > 0 && share.configs > 0)
+		while (popped && share.configs > 0)
 		{
-			popped = pop_lane_chunk(claim, slot, hardware, &lane_id, ids + n, priorities + n,
-									claim->taken + n == 0, &share);
-			n += Max(popped, 0);
+			int			had = hints->n;
+
+			scan_lane(chunks, lane_id);
+			popped = pop_chunk(chunks, hints, &share);
+			if (hints->n == had)
+				break;
 		}
-		if (n == 0 || !benchorch_take(claim, ids, priorities, n, lane_id))
+		if (hints->n == 0 || !benchorch_take(claim, hints->ids, hints->priorities, hints->n, lane_id))
 			break;				/* others hold the chunks, or some of the configs */
-		if (claim->taken == before + n)
+		if (claim->taken == before + hints->n)
 			break;				/* nothing was spent: that was the share, or all there is */
 		share.configs = wanted - claim->taken;
 		CHECK_FOR_INTERRUPTS();
@@ -409,14 +604,12 @@ claim_lane(Claim *claim, const Slot *slot)
 void
 benchorch_claim_lane(Claim *claim, const Slot *slot)
 {
-	Datum		values[4];
-	int32		lane_id = claim_lane(claim, slot);
+	Chunks		chunks;
+	int32		lane_id;
 
-	if (claim->taken > 0 && slot->has_claims)
-		benchorch_run(&delete_finished_claims, (Datum[]){UUIDPGetDatum(&claim->worker_id)}, NULL);
-	values[0] = UUIDPGetDatum(&claim->worker_id);
-	values[1] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(claim->claimed_at, benchorch_lease * INT64CONST(1000)));
-	values[2] = TimestampTzGetDatum(claim->claimed_at);
-	values[3] = Int32GetDatum(lane_id);
-	benchorch_run(&touch_lease, values, lane_id ? NULL : "   n");
+	open_chunks(&chunks, claim, slot);
+	lane_id = claim_lane(&chunks, claim);
+	close_chunks(&chunks);
+	if (lane_id && lane_id != slot->warm_lane)
+		warm_for(claim, lane_id);
 }

@@ -15,7 +15,6 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 static void
 prepare(Statement *statement)
@@ -112,47 +111,45 @@ benchorch_int32_array(const int32 *values, int n)
 	return PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
 
-/* The elements of a one-dimensional array; 22023 where one is NULL. */
-static Datum *
-array_elements(Datum datum, Oid type, int *n)
+/* The elements of an array of a fixed-length type, as they stand in it; 22023 where one is NULL. */
+static const char *
+array_elements(Datum datum, int *n)
 {
 	ArrayType  *array = DatumGetArrayTypeP(datum);
-	Datum	   *elements;
-	bool	   *nulls;
-	int16		length;
-	bool		byval;
-	char		align;
 
-	get_typlenbyvalalign(type, &length, &byval, &align);
-	deconstruct_array(array, type, length, byval, align, &elements, &nulls, n);
-	for (int i = 0; i < *n; i++)
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("array must not contain NULL"),
-					 errdetail("Element %d is NULL.", i + 1)));
-	return elements;
+	*n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	if (array_contains_nulls(array))
+	{
+		bits8	   *present = ARR_NULLBITMAP(array);
+		int			i = 0;
+
+		while (present[i / 8] & (1 << (i % 8)))
+			i++;
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("array must not contain NULL"),
+				 errdetail("Element %d is NULL.", i + 1)));
+	}
+	return ARR_DATA_PTR(array);
 }
 
 int64 *
 benchorch_array_int64(Datum datum, int *n)
 {
-	Datum	   *elements = array_elements(datum, INT8OID, n);
+	const char *elements = array_elements(datum, n);
 	int64	   *values = palloc(sizeof(int64) * Max(*n, 1));
 
-	for (int i = 0; i < *n; i++)
-		values[i] = DatumGetInt64(elements[i]);
+	memcpy(values, elements, sizeof(int64) * *n);
 	return values;
 }
 
 int32 *
 benchorch_array_int32(Datum datum, int *n)
 {
-	Datum	   *elements = array_elements(datum, INT4OID, n);
+	const char *elements = array_elements(datum, n);
 	int32	   *values = palloc(sizeof(int32) * Max(*n, 1));
 
-	for (int i = 0; i < *n; i++)
-		values[i] = DatumGetInt32(elements[i]);
+	memcpy(values, elements, sizeof(int32) * *n);
 	return values;
 }
 
@@ -163,6 +160,15 @@ benchorch_require(FunctionCallInfo fcinfo, int argno, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s must not be NULL", name)));
+}
+
+int
+benchorch_compare_int64(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return (x > y) - (x < y);
 }
 
 typedef struct Position

@@ -7,18 +7,18 @@
  * they commit with what they count.
  */
 #include "benchorch.h"
+#include "table.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 
 PG_FUNCTION_INFO_V1(benchorch_mark_endgame_sql);
 PG_FUNCTION_INFO_V1(benchorch_forget_marks);
+PG_FUNCTION_INFO_V1(benchorch_finalize_due_sql);
 
-/* Appends changes of a model's counts, one number a status. */
-void
-benchorch_count(const pg_uuid_t *model_version_id, const int64 *changes)
+static void
+append_delta(Table *deltas, const pg_uuid_t *model_version_id, const int64 *changes)
 {
 	Datum		values[1 + CONFIG_STATUSES];
 	bool		any = false;
@@ -30,7 +30,17 @@ benchorch_count(const pg_uuid_t *model_version_id, const int64 *changes)
 		any |= changes[status] != 0;
 	}
 	if (any)
-		benchorch_append_row("progress_deltas", values);
+		benchorch_add_row(deltas, values, NULL);
+}
+
+/* Appends changes of a model's counts, one number a status. */
+void
+benchorch_count(const pg_uuid_t *model_version_id, const int64 *changes)
+{
+	Table	   *deltas = benchorch_open_table("progress_deltas", NULL, RowExclusiveLock);
+
+	append_delta(deltas, model_version_id, changes);
+	benchorch_close_table(deltas);
 }
 
 /* n configs of a model went from one status to another. */
@@ -44,95 +54,36 @@ benchorch_count_move(const pg_uuid_t *model_version_id, ConfigStatus from, Confi
 	benchorch_count(model_version_id, changes);
 }
 
-static Statement insert_deltas = {
-	.sql = "INSERT INTO benchorch.progress_deltas SELECT m, n * $3, n * $4, n * $5, n * $6, n * $7, n * $8"
-	" FROM ROWS FROM (unnest($1), unnest($2)) AS moved (m, n)",
-	.nargs = 8,
-	.types = {UUIDARRAYOID, INT4ARRAYOID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID, INT4OID}
-};
-
 static int
 by_uuid(const void *a, const void *b)
 {
 	return memcmp(a, b, UUID_LEN);
 }
 
-static Datum
-uuid_array(const pg_uuid_t *uuids, int n)
-{
-	Datum	   *elements = palloc(sizeof(Datum) * n);
-
-	for (int i = 0; i < n; i++)
-		elements[i] = UUIDPGetDatum(&uuids[i]);
-	return PointerGetDatum(construct_array(elements, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-}
-
 int
 benchorch_count_moves(pg_uuid_t *models, int n, ConfigStatus from, ConfigStatus to)
 {
-	int32	   *counts = palloc(sizeof(int32) * Max(n, 1));
-	Datum		values[2 + CONFIG_STATUSES];
+	Table	   *deltas = benchorch_open_table("progress_deltas", NULL, RowExclusiveLock);
 	int			unique = 0;
+	int			end;
 
 	qsort(models, n, sizeof(pg_uuid_t), by_uuid);
-	for (int i = 0; i < n; i++)
+	for (int start = 0; start < n; start = end)
 	{
-		if (unique > 0 && by_uuid(&models[i], &models[unique - 1]) == 0)
-		{
-			counts[unique - 1]++;
-			continue;
-		}
-		counts[unique] = 1;
-		models[unique++] = models[i];
+		int64		changes[CONFIG_STATUSES] = {0};
+
+		for (end = start + 1; end < n && by_uuid(&models[end], &models[start]) == 0; end++)
+			;
+		changes[from] -= end - start;
+		changes[to] += end - start;
+		append_delta(deltas, &models[start], changes);
+		models[unique++] = models[start];
 	}
-	if (unique == 1)
-		benchorch_count_move(&models[0], from, to, counts[0]);
-	else if (unique > 1)
-	{
-		values[0] = uuid_array(models, unique);
-		values[1] = benchorch_int32_array(counts, unique);
-		for (int status = 0; status < CONFIG_STATUSES; status++)
-			values[2 + status] = Int32GetDatum((status == to) - (status == from));
-		benchorch_run(&insert_deltas, values, NULL);
-	}
+	benchorch_close_table(deltas);
 	return unique;
 }
 
 /* --------------------------------------------------------- the end of a model */
-
-/* Of these models those of which none of the first hints is pending: mostly there is one, no need to look further. */
-#define FIRST_PENDING(chunks) \
-	"(SELECT 1 FROM (SELECT k.ids[k.next] AS id FROM benchorch." chunks " k WHERE k.model_version_id = m.id" \
-	"  ORDER BY k.model_version_id, k.priority, k.id LIMIT 8) AS head" \
-	" JOIN benchorch.benchmark_configs c ON c.id = head.id AND c.status = 'pending' LIMIT 1)"
-
-static Statement perhaps_ending = {
-	.sql = "SELECT m.id FROM unnest($1) AS m (id)"
-	" WHERE " FIRST_PENDING("lane_chunks") " IS NULL AND " FIRST_PENDING("priority_chunks") " IS NULL",
-	.nargs = 1,
-	.types = {UUIDARRAYOID}
-};
-
-static Statement next_chunk = {
-	.sql = "SELECT priority, id, EXISTS (SELECT FROM benchorch.benchmark_configs c"
-	"  WHERE c.id = ANY (k.ids[k.next:]) AND c.status = 'pending') FROM benchorch.lane_chunks k"
-	" WHERE model_version_id = $1 AND (priority, id) > ($2, $3) ORDER BY priority, id LIMIT 1",
-	.nargs = 3,
-	.types = {UUIDOID, INT4OID, INT8OID}
-};
-
-static Statement any_delayed = {
-	.sql = "SELECT 1 FROM benchorch.delayed_configs WHERE model_version_id = $1 LIMIT 1",
-	.nargs = 1,
-	.types = {UUIDOID}
-};
-
-static Statement delete_spent_chunk = {
-	.sql = "DELETE FROM benchorch.lane_chunks WHERE id IN"
-	" (SELECT id FROM benchorch.lane_chunks WHERE id = $1 FOR UPDATE SKIP LOCKED)",
-	.nargs = 1,
-	.types = {INT8OID}
-};
 
 /*
  * The end of a model.  Its last settlers cannot see each other's uncommitted
@@ -180,53 +131,119 @@ benchorch_mark_endgame(const pg_uuid_t *model_version_id)
 	marked = *model_version_id;
 }
 
-/* Is anything of the model pending still?  Spent chunks are removed on the way. */
-static void
-check_endgame(const pg_uuid_t *model_version_id)
+/* Is any of these configs pending?  Sorts them. */
+static bool
+any_pending(int64 *ids, int n)
 {
-	Datum		model = UUIDPGetDatum(model_version_id);
-	int32		priority = PG_INT32_MIN;
-	int64		id = 0;
+	ConfigTable *configs;
+	bool		any = false;
 
-	for (;;)
+	qsort(ids, n, sizeof(int64), benchorch_compare_int64);
+	configs = benchorch_open_configs(ids, n);
+	for (int i = 0; i < n && !any; i++)
+		any = benchorch_is_pending(benchorch_read_next(configs));
+	benchorch_close_configs(configs);
+	return any;
+}
+
+/* The configs that a chunk has left; in a context of the caller's. */
+static int64 *
+left_in_chunk(Table *chunk, int next_column, int ids_column, int *n)
+{
+	int			next = DatumGetInt32(benchorch_row_datum(chunk, next_column)) - 1;
+	int64	   *ids = benchorch_array_int64(benchorch_row_datum(chunk, ids_column), n);
+
+	*n -= next;
+	return ids + next;
+}
+
+/* A model that may be near its end, and what may show that it is not. */
+typedef struct Suspect
+{
+	int64		id;				/* the head of its first chunk */
+	const pg_uuid_t *model_version_id;
+} Suspect;
+
+/*
+ * Takes off the list those of which the head of the first chunk, of one kind,
+ * is pending: mostly it is, no need to look further.  Returns how many are
+ * left.
+ */
+static int
+clear_by_heads(const char *table, const char *index, int next_column, int ids_column, Suspect *suspects, int n)
+{
+	Table	   *chunks = benchorch_open_table(table, index, AccessShareLock);
+	Suspect    *headed = palloc(sizeof(Suspect) * n);
+	int64	   *ids = palloc(sizeof(int64) * n);
+	ConfigTable *configs;
+	int			nheaded = 0;
+	int			left = 0;
+
+	for (int i = 0; i < n; i++)
 	{
-		Datum		values[3] = {model, Int32GetDatum(priority), Int64GetDatum(id)};
-		Datum		chunk[1];
-		bool		isnull;
+		int			length;
 
-		if (benchorch_run(&next_chunk, values, NULL) == 0)
-			break;
-		priority = benchorch_column_int32(0, 1);
-		id = benchorch_column_int64(0, 2);
-		if (DatumGetBool(benchorch_column(0, 3, &isnull)))
-			return;
-		chunk[0] = Int64GetDatum(id);
-		benchorch_run(&delete_spent_chunk, chunk, NULL);
+		if (benchorch_find_row(chunks, UUIDPGetDatum(suspects[i].model_version_id), F_UUID_EQ))
+			headed[nheaded++] = (Suspect){*left_in_chunk(chunks, next_column, ids_column, &length), suspects[i].model_version_id};
+		else
+			suspects[left++] = suspects[i];
+	}
+	benchorch_close_table(chunks);
+	qsort(headed, nheaded, sizeof(Suspect), benchorch_compare_int64);
+	for (int i = 0; i < nheaded; i++)
+		ids[i] = headed[i].id;
+	configs = benchorch_open_configs(ids, nheaded);
+	for (int i = 0; i < nheaded; i++)
+		if (!benchorch_is_pending(benchorch_read_next(configs)))
+			suspects[left++] = headed[i];
+	benchorch_close_configs(configs);
+	return left;
+}
+
+/* Is anything of the model pending still?  Spent chunks are removed on the way. */
+static bool
+is_anything_pending(Table *chunks, const pg_uuid_t *model_version_id)
+{
+	Table	   *delayed;
+	bool		waits;
+
+	for (bool more = benchorch_find_row(chunks, UUIDPGetDatum(model_version_id), F_UUID_EQ); more;
+		 more = benchorch_next_row(chunks))
+	{
+		int			n;
+		int64	   *ids = left_in_chunk(chunks, LANE_CHUNK_NEXT, LANE_CHUNK_IDS, &n);
+
+		if (any_pending(ids, n))
+			return true;
+		benchorch_delete_row(chunks);
 		CHECK_FOR_INTERRUPTS();
 	}
-	if (benchorch_run(&any_delayed, &model, NULL) == 0)
-		benchorch_mark_endgame(model_version_id);
+	delayed = benchorch_open_table("delayed_configs", "delayed_configs_model", AccessShareLock);
+	waits = benchorch_find_row(delayed, UUIDPGetDatum(model_version_id), F_UUID_EQ);
+	benchorch_close_table(delayed);
+	return waits;
 }
 
 void
 benchorch_check_endgames(const pg_uuid_t *models, int n)
 {
-	Datum		values[1];
-	uint64		ending;
-	pg_uuid_t  *perhaps;
+	Suspect    *suspects = palloc(sizeof(Suspect) * Max(n, 1));
+	Table	   *chunks;
 
+	for (int i = 0; i < n; i++)
+		suspects[i].model_version_id = &models[i];
+	/* one model: likely claimed by lanes; many: by priorities */
 	if (n == 1)
-	{
-		check_endgame(&models[0]);
+		n = clear_by_heads("lane_chunks", "lane_chunks_model", LANE_CHUNK_NEXT, LANE_CHUNK_IDS, suspects, n);
+	if (n > 0)
+		n = clear_by_heads("priority_chunks", "priority_chunks_model", PRIORITY_CHUNK_NEXT, PRIORITY_CHUNK_IDS, suspects, n);
+	if (n == 0)
 		return;
-	}
-	values[0] = uuid_array(models, n);
-	ending = benchorch_run(&perhaps_ending, values, NULL);
-	perhaps = palloc(sizeof(pg_uuid_t) * Max(ending, 1));
-	for (uint64 i = 0; i < ending; i++)
-		perhaps[i] = benchorch_column_uuid(i, 1);
-	for (uint64 i = 0; i < ending; i++)
-		check_endgame(&perhaps[i]);
+	chunks = benchorch_open_table("lane_chunks", "lane_chunks_model", RowExclusiveLock);
+	for (int i = 0; i < n; i++)
+		if (!is_anything_pending(chunks, suspects[i].model_version_id))
+			benchorch_mark_endgame(suspects[i].model_version_id);
+	benchorch_close_table(chunks);
 }
 
 Datum
@@ -238,20 +255,102 @@ benchorch_mark_endgame_sql(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-static Statement any_endgame = {
-	.sql = "SELECT 1 FROM benchorch.endgames LIMIT 1",
-	.nargs = 0
+static Statement finalize_one = {
+	.sql = "SELECT benchorch.finalize_settled($1)",
+	.nargs = 1,
+	.types = {UUIDOID}
 };
 
-static Statement finalize_due = {
-	.sql = "SELECT benchorch.finalize_due()",
-	.nargs = 0
-};
+/* What of a model is pending and running, in a new snapshot. */
+static void
+read_open(Table *deltas, const pg_uuid_t *model_version_id, int64 *pending, int64 *running)
+{
+	*pending = *running = 0;
+	for (bool more = benchorch_find_row(deltas, UUIDPGetDatum(model_version_id), F_UUID_EQ); more;
+		 more = benchorch_next_row(deltas))
+	{
+		*pending += DatumGetInt32(benchorch_row_datum(deltas, DELTA_PENDING));
+		*running += DatumGetInt32(benchorch_row_datum(deltas, DELTA_RUNNING));
+	}
+}
 
-/* Ranks what has come to its end; nearly always there is nothing. */
-void
+/* A model that is marked. */
+typedef struct Marked
+{
+	pg_uuid_t	model_version_id;
+	bool		pending;		/* something of it: others mark it again */
+	bool		due;
+} Marked;
+
+/*
+ * The models that are marked, each once.  Marks of those that have something
+ * pending go: others mark them again.
+ */
+static Marked *
+look_at_marks(int *n)
+{
+	Table	   *marks = benchorch_open_table("endgames", NULL, RowExclusiveLock);
+	Table	   *deltas = NULL;
+	Marked	   *models = NULL;
+
+	*n = 0;
+	benchorch_scan(marks, NULL, 0);
+	while (benchorch_next_row(marks))
+	{
+		pg_uuid_t  *id = DatumGetUUIDP(benchorch_row_datum(marks, 1));
+		int			at = 0;
+
+		while (at < *n && by_uuid(&models[at].model_version_id, id) != 0)
+			at++;
+		if (at == *n)
+		{
+			int64		pending;
+			int64		running;
+
+			if (deltas == NULL)
+				deltas = benchorch_open_table("progress_deltas", "progress_deltas_model", AccessShareLock);
+			read_open(deltas, id, &pending, &running);
+			models = models ? repalloc(models, sizeof(Marked) * (*n + 1)) : palloc(sizeof(Marked));
+			models[(*n)++] = (Marked){*id, pending > 0, pending + running == 0};
+		}
+		if (models[at].pending)
+		{
+			benchorch_delete_row(marks);
+			marked_in = InvalidFullTransactionId;
+		}
+	}
+	if (deltas)
+		benchorch_close_table(deltas);
+	benchorch_close_table(marks);
+	return models;
+}
+
+/* Ranks what has come to its end; mostly nothing is marked, or what is marked still runs.  Returns how many. */
+int
 benchorch_finalize_due(void)
 {
-	if (benchorch_run(&any_endgame, NULL, NULL) > 0)
-		benchorch_run(&finalize_due, NULL, NULL);
+	int			n;
+	Marked	   *models = look_at_marks(&n);
+	int			finalized = 0;
+	bool		isnull;
+
+	qsort(models, n, sizeof(Marked), by_uuid);
+	for (int i = 0; i < n; i++)
+		if (models[i].due)
+		{
+			benchorch_run(&finalize_one, (Datum[]){UUIDPGetDatum(&models[i].model_version_id)}, NULL);
+			finalized += DatumGetBool(benchorch_column(0, 1, &isnull));
+		}
+	return finalized;
+}
+
+Datum
+benchorch_finalize_due_sql(PG_FUNCTION_ARGS)
+{
+	int			finalized;
+
+	SPI_connect();
+	finalized = benchorch_finalize_due();
+	SPI_finish();
+	PG_RETURN_INT32(finalized);
 }

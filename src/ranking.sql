@@ -242,55 +242,50 @@ $$;
 COMMENT ON FUNCTION benchorch.finalize(uuid, boolean) IS
 	'Aggregates and ranks the results of a model version; returns how many cells have a rank. Refuses (55000) while configs are pending or running, unless partial. Errors: 22023 NULL, 42704 unknown model version';
 
-CREATE FUNCTION benchorch.finalize_due() RETURNS int
+CREATE FUNCTION benchorch.finalize_settled(model_version_id uuid) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 AS $$
-DECLARE
-	due uuid;
-	finalized int := 0;
 BEGIN
-	PERFORM benchorch.forget_marks();
-	/* marks of models that have something pending: others mark them again (src/progress.c) */
-	DELETE FROM benchorch.endgames AS e WHERE e.ctid = ANY (ARRAY(
-		SELECT m.ctid FROM benchorch.endgames AS m
-		WHERE (SELECT coalesce(sum(d.pending), 0) > 0 FROM benchorch.progress_deltas AS d
-			WHERE d.model_version_id = m.model_version_id)
-		FOR UPDATE SKIP LOCKED));
-	FOR due IN
-		SELECT e.model_version_id FROM (SELECT DISTINCT model_version_id FROM benchorch.endgames) AS e
-		WHERE (SELECT coalesce(sum(d.pending + d.running), 0) = 0 FROM benchorch.progress_deltas AS d
-			WHERE d.model_version_id = e.model_version_id)
-		ORDER BY 1
-	LOOP
-		/* somebody else is at it: do not queue, and do not do it again after them */
-		IF NOT pg_try_advisory_xact_lock(hashtextextended('benchorch:' || due, 0))
-			OR NOT EXISTS (SELECT FROM benchorch.endgames WHERE model_version_id = due) THEN
-			CONTINUE;
-		END IF;
-		/* somebody opens configs of it, or has opened and ranked it since */
-		PERFORM FROM benchorch.model_versions WHERE id = due FOR NO KEY UPDATE SKIP LOCKED;
-		CONTINUE WHEN NOT FOUND;
-		IF NOT EXISTS (SELECT FROM benchorch.benchmark_configs WHERE model_version_id = due)
-			OR EXISTS (SELECT FROM benchorch.model_versions WHERE id = due AND finalized_at IS NOT NULL) THEN
-			/* nothing is left of it in the matrix, or it came ranked out of a dump */
-			DELETE FROM benchorch.endgames WHERE model_version_id = due;
-			CONTINUE;
-		END IF;
-		BEGIN
-			PERFORM benchorch.finalize(due);
-			finalized := finalized + 1;
-		EXCEPTION
-			WHEN object_not_in_prerequisite_state THEN
-				NULL;			/* opened again meanwhile: it will be due once more */
-			WHEN OTHERS THEN
-				RAISE WARNING USING MESSAGE = format('model version %s could not be ranked: %s', due, SQLERRM),
-					HINT = 'Nothing else is affected; benchorch.finalize() tells more.';
-		END;
-	END LOOP;
-	RETURN finalized;
+	/* somebody else is at it: do not queue, and do not do it again after them */
+	IF NOT pg_try_advisory_xact_lock(hashtextextended('benchorch:' || model_version_id, 0))
+		OR NOT EXISTS (SELECT FROM benchorch.endgames AS e WHERE e.model_version_id = finalize_settled.model_version_id) THEN
+		RETURN false;
+	END IF;
+	/* somebody opens configs of it, or has opened and ranked it since */
+	PERFORM FROM benchorch.model_versions AS m WHERE m.id = finalize_settled.model_version_id FOR NO KEY UPDATE SKIP LOCKED;
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	IF NOT EXISTS (SELECT FROM benchorch.benchmark_configs AS c WHERE c.model_version_id = finalize_settled.model_version_id)
+		OR EXISTS (SELECT FROM benchorch.model_versions AS m
+			WHERE m.id = finalize_settled.model_version_id AND m.finalized_at IS NOT NULL) THEN
+		/* nothing is left of it in the matrix, or it came ranked out of a dump */
+		PERFORM benchorch.forget_marks();
+		DELETE FROM benchorch.endgames AS e WHERE e.model_version_id = finalize_settled.model_version_id;
+		RETURN false;
+	END IF;
+	BEGIN
+		PERFORM benchorch.finalize(model_version_id);
+		RETURN true;
+	EXCEPTION
+		WHEN object_not_in_prerequisite_state THEN
+			RETURN false;		/* opened again meanwhile: it will be due once more */
+		WHEN OTHERS THEN
+			RAISE WARNING USING MESSAGE = format('model version %s could not be ranked: %s', model_version_id, SQLERRM),
+				HINT = 'Nothing else is affected; benchorch.finalize() tells more.';
+			RETURN false;
+	END;
 END
 $$;
+COMMENT ON FUNCTION benchorch.finalize_settled(uuid) IS
+	'Ranks a model version of which nothing is pending or running, unless somebody else is at it; whether it did. Part of finalize_due()';
+
+CREATE FUNCTION benchorch.finalize_due() RETURNS int
+LANGUAGE c VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS 'MODULE_PATHNAME', 'benchorch_finalize_due_sql';
 COMMENT ON FUNCTION benchorch.finalize_due() IS
 	'Ranks every model version that has become settled, once; returns how many. A model that cannot be ranked gives a warning and stays due';

@@ -12,6 +12,7 @@
  * that they refer to.
  */
 #include "benchorch.h"
+#include "table.h"
 
 #include <math.h>
 
@@ -81,20 +82,6 @@ static Statement select_model_pending = {
 	" pg_catalog.round(CASE e.basis WHEN 'mean' THEN " TOKENS " ELSE e.seconds * 1000 END)::bigint" FROM_PENDING
 	" JOIN benchorch.expected_seconds($1) e ON e.config_id = c.id WHERE c.model_version_id = $1 AND c.status = 'pending'"
 	" AND NOT EXISTS (SELECT FROM benchorch.delayed_configs d WHERE d.config_id = c.id)",
-	.nargs = 1,
-	.types = {UUIDOID}
-};
-
-static Statement delete_lane_chunks = {
-	.sql = "DELETE FROM benchorch.lane_chunks WHERE id = ANY (ARRAY("
-	" SELECT id FROM benchorch.lane_chunks WHERE model_version_id = $1 FOR UPDATE SKIP LOCKED))",
-	.nargs = 1,
-	.types = {UUIDOID}
-};
-
-static Statement delete_priority_chunks = {
-	.sql = "DELETE FROM benchorch.priority_chunks WHERE id = ANY (ARRAY("
-	" SELECT id FROM benchorch.priority_chunks WHERE model_version_id = $1 FOR UPDATE SKIP LOCKED))",
 	.nargs = 1,
 	.types = {UUIDOID}
 };
@@ -300,6 +287,18 @@ benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker)
 	return found;
 }
 
+/* Deletes the chunks of one kind that a model has. */
+static void
+delete_chunks(const char *table, const char *index, Datum model_version_id)
+{
+	Table	   *chunks = benchorch_open_table(table, index, RowExclusiveLock);
+
+	for (bool more = benchorch_find_row(chunks, model_version_id, F_UUID_EQ); more; more = benchorch_next_row(chunks))
+		if (benchorch_delete_row(chunks) == TM_Updated && benchorch_lock_row(chunks, false))
+			benchorch_delete_row(chunks);
+	benchorch_close_table(chunks);
+}
+
 /*
  * refeed(model_version_id, feed): puts what of a model is pending into new
  * chunks, or takes its chunks away.  What the old ones say is spent then; those
@@ -320,8 +319,8 @@ benchorch_refeed(PG_FUNCTION_ARGS)
 	}
 	else
 	{
-		benchorch_run(&delete_lane_chunks, values, NULL);
-		benchorch_run(&delete_priority_chunks, values, NULL);
+		delete_chunks("lane_chunks", "lane_chunks_model", values[0]);
+		delete_chunks("priority_chunks", "priority_chunks_model", values[0]);
 	}
 	SPI_finish();
 	PG_RETURN_INT32((int32) found);

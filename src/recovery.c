@@ -16,6 +16,7 @@
  * recorded; what merely waited in the claim is ready again at no cost.
  */
 #include "benchorch.h"
+#include "table.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -413,16 +414,25 @@ static Statement wake_delayed = {
 	.nargs = 0
 };
 
-static Statement any_due = {
-	.sql = "SELECT 1 FROM benchorch.delayed_configs WHERE due_at <= pg_catalog.clock_timestamp() LIMIT 1",
-	.nargs = 0
-};
+static bool
+any_due(void)
+{
+	Table	   *delayed = benchorch_open_table("delayed_configs", "delayed_configs_due", AccessShareLock);
+	ScanKeyData key;
+	bool		any;
+
+	ScanKeyInit(&key, 1, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE, TimestampTzGetDatum(GetCurrentTimestamp()));
+	benchorch_scan(delayed, &key, 1);
+	any = benchorch_next_row(delayed);
+	benchorch_close_table(delayed);
+	return any;
+}
 
 /* Configs whose retry time has come become ready; returns how many.  Mostly there is none. */
 int
 benchorch_wake_delayed(void)
 {
-	uint64		n = benchorch_run(&any_due, NULL, NULL) > 0 ? benchorch_run(&wake_delayed, NULL, NULL) : 0;
+	uint64		n = any_due() ? benchorch_run(&wake_delayed, NULL, NULL) : 0;
 	SPITupleTable *due = SPI_tuptable;
 
 	for (uint64 i = 0; i < n; i++)

@@ -1,7 +1,8 @@
 /*
- * What a session keeps of small tables that seldom change: adapters, the
- * adapter of each framework, workloads, and of each model version and
- * hardware what all their results are about.
+ * What a session keeps of small tables that seldom change: adapters and
+ * workloads, what a claim says of models, hardware, frameworks and templates,
+ * what other workers can run, and of each model version and hardware what all
+ * their results are about.
  *
  * Whoever changes one of these tables says so: a trigger sends an
  * invalidation of the table, which reaches this session with its next command
@@ -20,6 +21,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -30,17 +32,11 @@ PG_FUNCTION_INFO_V1(benchorch_reference_changed);
 /* The tables with the trigger reference_changed (reference.sql). */
 static const char *const tables[] = {
 	"adapters", "request_fields", "frameworks", "workloads", "model_versions",
-	"hardware_configs", "checks", "check_switches"
+	"hardware_configs", "checks", "check_switches", "templates", "workers"
 };
 
-/* As many places are kept; a place is an architecture and a few numbers. */
+/* As many places, and models, are kept; each is an architecture and a few numbers. */
 #define MAX_PLACES 1000
-
-typedef struct Framework
-{
-	int32		id;				/* the key */
-	const char *adapter;		/* NULL: none */
-} Framework;
 
 typedef struct PlaceKey
 {
@@ -60,7 +56,11 @@ static struct
 	Oid			watched[lengthof(tables)];
 	List	   *adapters;		/* Adapter */
 	List	   *workloads;		/* Workload */
-	HTAB	   *frameworks;		/* Framework */
+	HTAB	   *models;			/* KeptModel */
+	HTAB	   *hardware;		/* KeptHardware */
+	HTAB	   *frameworks;		/* KeptFramework */
+	HTAB	   *templates;		/* KeptTemplate */
+	HTAB	   *workers;		/* KeptWorker */
 	HTAB	   *places;			/* Place */
 } kept;
 
@@ -105,7 +105,8 @@ benchorch_begin_reference(void)
 		registered = true;
 	}
 	AcceptInvalidationMessages();
-	if (!stale && !IsolationUsesXactSnapshot() && hash_get_num_entries(kept.places) < MAX_PLACES)
+	if (!stale && !IsolationUsesXactSnapshot() && hash_get_num_entries(kept.places) < MAX_PLACES &&
+		hash_get_num_entries(kept.models) < MAX_PLACES && hash_get_num_entries(kept.workers) < MAX_PLACES * 10)
 		return;
 
 	/* a call further up may be using it */
@@ -117,7 +118,11 @@ benchorch_begin_reference(void)
 	for (int i = 0; i < lengthof(tables); i++)
 		kept.watched[i] = get_relname_relid(tables[i], schema);
 	kept.context = AllocSetContextCreate(CacheMemoryContext, "benchorch reference", ALLOCSET_DEFAULT_SIZES);
-	kept.frameworks = make_table("benchorch frameworks", sizeof(int32), sizeof(Framework));
+	kept.models = make_table("benchorch models", sizeof(pg_uuid_t), sizeof(KeptModel));
+	kept.hardware = make_table("benchorch hardware", sizeof(int32), sizeof(KeptHardware));
+	kept.frameworks = make_table("benchorch frameworks", sizeof(int32), sizeof(KeptFramework));
+	kept.templates = make_table("benchorch templates", sizeof(int32), sizeof(KeptTemplate));
+	kept.workers = make_table("benchorch workers", sizeof(pg_uuid_t), sizeof(KeptWorker));
 	kept.places = make_table("benchorch places", sizeof(PlaceKey), sizeof(Place));
 	stale = IsolationUsesXactSnapshot();
 }
@@ -145,28 +150,145 @@ benchorch_kept_adapter(const char *name)
 	return adapter;
 }
 
-static Statement select_framework = {
-	.sql = "SELECT adapter FROM benchorch.frameworks WHERE id = $1",
+/* A column of the row that a statement has returned, kept; 0 for NULL. */
+static Datum
+keep_column(int column)
+{
+	Oid			type = SPI_gettypeid(SPI_tuptable->tupdesc, column);
+	MemoryContext outer;
+	bool		isnull;
+	Datum		value = benchorch_column(0, column, &isnull);
+	int16		length;
+	bool		byval;
+
+	if (isnull)
+		return (Datum) 0;
+	get_typlenbyval(type, &length, &byval);
+	outer = MemoryContextSwitchTo(kept.context);
+	value = length == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(value)) : datumCopy(value, byval, length);
+	MemoryContextSwitchTo(outer);
+	return value;
+}
+
+static Statement select_model = {
+	.sql = "SELECT name, source, architecture FROM benchorch.model_versions WHERE id = $1",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
+
+const KeptModel *
+benchorch_kept_model(const pg_uuid_t *id)
+{
+	KeptModel  *model = hash_search(kept.models, id, HASH_FIND, NULL);
+	KeptModel	row;
+
+	if (model)
+		return model;
+	if (benchorch_run(&select_model, (Datum[]){UUIDPGetDatum(id)}, NULL) == 0)
+		return NULL;
+	row = (KeptModel){*id, keep_column(1), keep_column(2), keep_column(3)};
+	model = hash_search(kept.models, id, HASH_ENTER, NULL);
+	*model = row;
+	return model;
+}
+
+static Statement select_hardware = {
+	.sql = "SELECT name FROM benchorch.hardware_configs WHERE id = $1",
 	.nargs = 1,
 	.types = {INT4OID}
 };
 
-const char *
-benchorch_framework_adapter(int32 framework_id)
+const KeptHardware *
+benchorch_kept_hardware(int32 id)
 {
-	Framework  *framework = hash_search(kept.frameworks, &framework_id, HASH_FIND, NULL);
+	KeptHardware *hardware = hash_search(kept.hardware, &id, HASH_FIND, NULL);
+	KeptHardware row;
+
+	if (hardware)
+		return hardware;
+	if (benchorch_run(&select_hardware, (Datum[]){Int32GetDatum(id)}, NULL) == 0)
+		return NULL;
+	row = (KeptHardware){id, keep_column(1)};
+	hardware = hash_search(kept.hardware, &id, HASH_ENTER, NULL);
+	*hardware = row;
+	return hardware;
+}
+
+static Statement select_framework = {
+	.sql = "SELECT name, protocol, command, adapter FROM benchorch.frameworks WHERE id = $1",
+	.nargs = 1,
+	.types = {INT4OID}
+};
+
+const KeptFramework *
+benchorch_kept_framework(int32 id)
+{
+	KeptFramework *framework = hash_search(kept.frameworks, &id, HASH_FIND, NULL);
+	KeptFramework row;
 	const char *adapter;
 
 	if (framework)
-		return framework->adapter;
-	if (benchorch_run(&select_framework, (Datum[]){Int32GetDatum(framework_id)}, NULL) == 0)
+		return framework;
+	if (benchorch_run(&select_framework, (Datum[]){Int32GetDatum(id)}, NULL) == 0)
 		return NULL;
-	adapter = benchorch_column_text(0, 1);
-	if (adapter)
-		adapter = MemoryContextStrdup(kept.context, adapter);
-	framework = hash_search(kept.frameworks, &framework_id, HASH_ENTER, NULL);
-	framework->adapter = adapter;
-	return adapter;
+	adapter = benchorch_column_text(0, 4);
+	row = (KeptFramework){id, keep_column(1), keep_column(2), keep_column(3),
+						  adapter ? MemoryContextStrdup(kept.context, adapter) : NULL};
+	framework = hash_search(kept.frameworks, &id, HASH_ENTER, NULL);
+	*framework = row;
+	return framework;
+}
+
+static Statement select_template = {
+	.sql = "SELECT pg_catalog.make_interval(secs => coalesce((spec -> 'limits' ->> 'deadline_s')::float8, 3600))"
+	" FROM benchorch.templates WHERE id = $1",
+	.nargs = 1,
+	.types = {INT4OID}
+};
+
+const KeptTemplate *
+benchorch_kept_template(int32 id)
+{
+	KeptTemplate *template = hash_search(kept.templates, &id, HASH_FIND, NULL);
+	KeptTemplate row = {.id = id};
+	bool		isnull;
+
+	if (template)
+		return template;
+	if (benchorch_run(&select_template, (Datum[]){Int32GetDatum(id)}, NULL) == 0)
+		return NULL;
+	row.deadline = *DatumGetIntervalP(benchorch_column(0, 1, &isnull));
+	template = hash_search(kept.templates, &id, HASH_ENTER, NULL);
+	*template = row;
+	return template;
+}
+
+static Statement select_worker = {
+	.sql = "SELECT hardware_config_id, framework_ids, state = 'active' FROM benchorch.workers WHERE id = $1",
+	.nargs = 1,
+	.types = {UUIDOID}
+};
+
+const KeptWorker *
+benchorch_kept_worker(const pg_uuid_t *id)
+{
+	KeptWorker *worker = hash_search(kept.workers, id, HASH_FIND, NULL);
+	KeptWorker	row = {.id = *id};
+	MemoryContext outer;
+	bool		isnull;
+
+	if (worker)
+		return worker;
+	if (benchorch_run(&select_worker, (Datum[]){UUIDPGetDatum(id)}, NULL) == 0)
+		return NULL;
+	row.hardware_config_id = benchorch_column_int32(0, 1);
+	outer = MemoryContextSwitchTo(kept.context);
+	row.framework_ids = benchorch_array_int32(benchorch_column(0, 2, &isnull), &row.nframeworks);
+	MemoryContextSwitchTo(outer);
+	row.active = DatumGetBool(benchorch_column(0, 3, &isnull));
+	worker = hash_search(kept.workers, id, HASH_ENTER, NULL);
+	*worker = row;
+	return worker;
 }
 
 static Statement select_workload = {

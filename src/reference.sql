@@ -13,7 +13,7 @@ DECLARE
 	name	text;
 BEGIN
 	FOREACH name IN ARRAY ARRAY['adapters', 'request_fields', 'frameworks', 'workloads', 'hardware_configs',
-		'checks', 'check_switches', 'model_versions']
+		'checks', 'check_switches', 'templates', 'workers', 'model_versions']
 	LOOP
 		/* a new model version is nothing that anybody keeps, nor is a pause or a ranking */
 		EXECUTE format('CREATE TRIGGER reference_changed AFTER %s ON benchorch.%I FOR EACH STATEMENT EXECUTE FUNCTION benchorch.reference_changed()',

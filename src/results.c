@@ -71,7 +71,8 @@ read_subject(HandIn *item, const ConfigRow *row)
 	Subject    *subject = &item->subject;
 	const Workload *workload = NULL;
 	int32		hardware = row->nulls[at->hardware_config_id]
-		? 0 : DatumGetInt32(row->values[at->hardware_config_id]);
+		? 0
+		: DatumGetInt32(row->values[at->hardware_config_id]);
 
 #define NUMBER(column) (row->nulls[at->column] ? get_float8_nan() : DatumGetInt32(row->values[at->column]))
 	*subject = *benchorch_kept_place(&item->model_version_id, hardware);
@@ -119,7 +120,11 @@ look_up_items(HandIn *items, int n)
 		item->exists = true;
 		item->model_version_id = *DatumGetUUIDP(row->values[row->columns.model_version_id]);
 		if (item->adapter == NULL)
-			item->adapter = benchorch_framework_adapter(DatumGetInt32(row->values[row->columns.framework_id]));
+		{
+			const KeptFramework *framework = benchorch_kept_framework(DatumGetInt32(row->values[row->columns.framework_id]));
+
+			item->adapter = framework ? framework->adapter : NULL;
+		}
 		if (item->sqlstate == 0 && item->parsed)
 			read_subject(item, row);
 	}

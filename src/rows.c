@@ -15,6 +15,7 @@
  * trigger fires.
  */
 #include "benchorch.h"
+#include "table.h"
 
 #include "access/relscan.h"
 #include "access/table.h"
@@ -68,6 +69,27 @@ benchorch_config_columns(TupleDesc desc)
 #undef COLUMN
 
 	return columns;
+}
+
+static bool
+has_status(const ConfigRow *row, ConfigStatus status)
+{
+	text	   *name = DatumGetTextPP(row->values[row->columns.status]);
+
+	return benchorch_status_from_bytes(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)) == status;
+}
+
+bool
+benchorch_is_pending(const ConfigRow *row)
+{
+	return row && has_status(row, CONFIG_PENDING);
+}
+
+bool
+benchorch_is_held_by(const ConfigRow *row, int64 claim_id)
+{
+	return row && !row->nulls[row->columns.claim_id] &&
+		DatumGetInt64(row->values[row->columns.claim_id]) == claim_id && has_status(row, CONFIG_RUNNING);
 }
 
 /* They never change in a table, so they are looked for once. */
@@ -231,46 +253,15 @@ benchorch_read_next(ConfigTable *table)
 	return &table->row;
 }
 
-static void
-refuse_above_read_committed(void)
-{
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not serialize access due to concurrent update")));
-}
-
 /* Locks the newest version of the row that was found and makes it the old one; false if there is none or it is held. */
 static bool
-lock_newest(ConfigTable *table, bool waits, bool *held)
+lock_found(ConfigTable *table, bool waits, bool *held)
 {
-	ItemPointerData tid = table->old->tts_tid;
 	int64		id = table->at_id;
-	TM_FailureData failure;
-	TM_Result	result;
+	bool		locked = benchorch_lock_newest(table->rel, table->old, table->snapshot, table->command, waits, held);
 
-	ExecClearTuple(table->old);
-	table->at_id = PG_INT64_MIN;
-	result = table_tuple_lock(table->rel, &tid, table->snapshot, table->old, table->command, LockTupleNoKeyExclusive,
-							  waits ? LockWaitBlock : LockWaitSkip, TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
-	switch (result)
-	{
-		case TM_Ok:
-			if (failure.traversed)
-				refuse_above_read_committed();
-			table->at_id = id;
-			return true;
-		case TM_WouldBlock:
-			*held = true;
-			return false;
-		case TM_Deleted:
-			refuse_above_read_committed();
-			return false;
-		case TM_SelfModified:
-			return false;
-		default:
-			elog(ERROR, "unexpected result of locking a config: %d", result);
-	}
+	table->at_id = locked ? id : PG_INT64_MIN;
+	return locked;
 }
 
 /* Does the change want the row as it is now? */
@@ -307,14 +298,14 @@ benchorch_change_next(ConfigTable *table, ConfigChange change, void *context, bo
 		TM_Result	result;
 		bool		new_entries;
 
-		if (lock && (!lock_newest(table, waits, held) || !wanted(table, config_id, change, context)))
+		if (lock && (!lock_found(table, waits, held) || !wanted(table, config_id, change, context)))
 			return false;
 		if (table->user_triggers)
 		{
 			update_by_statement(&table->row);
 			return true;
 		}
-		result = compat_tuple_update(table->rel, &table->old->tts_tid, table->new, table->command, table->snapshot,
+		result = compat_tuple_update(table->rel, &table->old->tts_tid, table->new, table->command, table->snapshot, true,
 									 &failure, &mode, &new_entries);
 		switch (result)
 		{
@@ -323,11 +314,11 @@ benchorch_change_next(ConfigTable *table, ConfigChange change, void *context, bo
 					insert_index_entries(table);
 				return true;
 			case TM_Updated:
-				refuse_above_read_committed();
+				benchorch_refuse_above_read_committed();
 				lock = true;
 				break;
 			case TM_Deleted:
-				refuse_above_read_committed();
+				benchorch_refuse_above_read_committed();
 				return false;
 			case TM_SelfModified:	/* named twice */
 				return false;

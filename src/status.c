@@ -33,11 +33,11 @@
  * model may be near its end.
  */
 #include "benchorch.h"
+#include "table.h"
 
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
 /* What may follow what by a status update; claims and reopening have functions of their own. */
@@ -113,13 +113,6 @@ benchorch_lock_configs(const int64 *ids, int n)
 
 /* ---------------------------------------------------- what every arrow does */
 
-/* A claim whose configs have all left it needs no row. */
-static Statement delete_claim = {
-	.sql = "DELETE FROM benchorch.claims WHERE claim_id = $1 AND pg_catalog.cardinality(config_ids) <= $2",
-	.nargs = 2,
-	.types = {INT8OID, INT4OID}
-};
-
 static Statement delete_delayed = {
 	.sql = "DELETE FROM benchorch.delayed_configs WHERE config_id = $1",
 	.nargs = 1,
@@ -141,49 +134,76 @@ static Statement forget_failures = {
 	.types = {UUIDOID}
 };
 
+static bool
+find_claim(Table *claims, int64 claim_id, ClaimRow *claim)
+{
+	ArrayType  *config_ids;
+	Datum		worker;
+	bool		isnull;
+
+	if (!benchorch_find_row(claims, Int64GetDatum(claim_id), F_INT8EQ))
+		return false;
+	worker = benchorch_row_value(claims, CLAIM_WORKER, &isnull);
+	claim->has_worker = !isnull;
+	if (claim->has_worker)
+		claim->worker_id = *DatumGetUUIDP(worker);
+	config_ids = DatumGetArrayTypeP(benchorch_row_datum(claims, CLAIM_CONFIGS));
+	claim->nconfigs = ArrayGetNItems(ARR_NDIM(config_ids), ARR_DIMS(config_ids));
+	return true;
+}
+
 bool
 benchorch_read_claim(int64 claim_id, ClaimRow *claim)
 {
-	static const int columns[] = {2, 5};	/* worker_id, config_ids */
-	Datum		values[2];
-	bool		nulls[2];
-	ArrayType  *config_ids;
+	Table	   *claims = benchorch_open_table("claims", "claims_pkey", AccessShareLock);
+	bool		found = find_claim(claims, claim_id, claim);
 
-	if (!benchorch_read_row("claims", Int64GetDatum(claim_id), F_INT8EQ, columns, 2, values, nulls))
-		return false;
-	claim->has_worker = !nulls[0];
-	if (claim->has_worker)
-		claim->worker_id = *DatumGetUUIDP(values[0]);
-	config_ids = DatumGetArrayTypeP(values[1]);
-	claim->nconfigs = ArrayGetNItems(ARR_NDIM(config_ids), ARR_DIMS(config_ids));
-	return true;
+	benchorch_close_table(claims);
+	return found;
+}
+
+/* n of the claim's configs have left it: one that all have left needs no row. */
+static bool
+leave_claim(int64 claim_id, int n, ClaimRow *claim)
+{
+	Table	   *claims = benchorch_open_table("claims", "claims_pkey", RowExclusiveLock);
+	bool		found = find_claim(claims, claim_id, claim);
+
+	/* who is at it deletes it too, or leaves it to the sweep */
+	if (found && claim->nconfigs <= n)
+		benchorch_delete_row(claims);
+	benchorch_close_table(claims);
+	return found;
 }
 
 /* n of the claim's configs have left it in this call. */
 void
 benchorch_leave_claim(int64 claim_id, int n)
 {
-	Datum		values[2] = {Int64GetDatum(claim_id), Int32GetDatum(n)};
+	ClaimRow	claim;
 
-	benchorch_run(&delete_claim, values, NULL);
+	leave_claim(claim_id, n, &claim);
+}
+
+/* Has the worker failures in a row? */
+static bool
+has_failures(const pg_uuid_t *worker_id)
+{
+	Table	   *failures = benchorch_open_table("worker_failures", "worker_failures_pkey", AccessShareLock);
+	bool		found = benchorch_find_row(failures, UUIDPGetDatum(worker_id), F_UUID_EQ);
+
+	benchorch_close_table(failures);
+	return found;
 }
 
 /* n configs of the claim have been completed in this call. */
 static void
 end_success(int64 claim_id, int n)
 {
-	static const int columns[] = {1};
 	ClaimRow	claim;
-	Datum		values[1];
-	bool		nulls[1];
 
-	if (!benchorch_read_claim(claim_id, &claim))
-		return;
-	values[0] = UUIDPGetDatum(&claim.worker_id);
-	if (claim.has_worker && benchorch_read_row("worker_failures", values[0], F_UUID_EQ, columns, 1, values, nulls))
-		benchorch_run(&forget_failures, values, NULL);
-	if (claim.nconfigs <= n)
-		benchorch_leave_claim(claim_id, n);
+	if (leave_claim(claim_id, n, &claim) && claim.has_worker && has_failures(&claim.worker_id))
+		benchorch_run(&forget_failures, (Datum[]){UUIDPGetDatum(&claim.worker_id)}, NULL);
 }
 
 /* ------------------------------------------------------ running -> completed */
@@ -232,10 +252,8 @@ become_completed(ConfigRow *row, void *context)
 {
 	const Completion *completion = context;
 	const ConfigColumns *at = &row->columns;
-	text	   *status = DatumGetTextPP(row->values[at->status]);
 
-	if (benchorch_status_from_bytes(VARDATA_ANY(status), VARSIZE_ANY_EXHDR(status)) != CONFIG_RUNNING ||
-		row->nulls[at->claim_id] || DatumGetInt64(row->values[at->claim_id]) != completion->pair->claim_id)
+	if (!benchorch_is_held_by(row, completion->pair->claim_id))
 		return false;
 	completion->pair->model_version_id = *DatumGetUUIDP(row->values[at->model_version_id]);
 	row->values[at->status] = completion->completed;

@@ -259,10 +259,8 @@ static bool
 become_started(ConfigRow *row, void *context)
 {
 	const ConfigColumns *at = &row->columns;
-	text	   *status = DatumGetTextPP(row->values[at->status]);
 
-	if (benchorch_status_from_bytes(VARDATA_ANY(status), VARSIZE_ANY_EXHDR(status)) != CONFIG_RUNNING ||
-		row->nulls[at->claim_id] || DatumGetInt64(row->values[at->claim_id]) != *(int64 *) context)
+	if (!benchorch_is_held_by(row, *(int64 *) context))
 		return false;
 	row->values[at->started_at] = TimestampTzGetDatum(GetCurrentTimestamp());
 	row->nulls[at->started_at] = false;

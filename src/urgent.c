@@ -1,236 +1,170 @@
 /*
  * Claims without a worker: what is most urgent, of any hardware.
  *
- * Priority chunks are taken in order, SKIP LOCKED.  A chunk is locked only when
- * its turn comes, so a claim holds no more of them than it uses.
- *
- * A chunk that is used up is passed by in every scan until a vacuum removes
- * it, and while somebody holds an old snapshot none does: so a session
- * remembers where the chunks begin.
+ * Priority chunks are taken in order; what somebody else is at is passed by.  A
+ * chunk is taken only when its turn comes, so a claim holds no more of them
+ * than it uses.
  */
 #include "benchorch.h"
+#include "table.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/inval.h"
 
-/* ------------------------------------------------------ where the chunks begin */
-
-/* Used-up chunks that are passed by again and again before the beginning is looked for anew. */
-#define SPENT_BEFORE_LOOKING 16
-
-/*
- * All chunks before (priority, id) are gone for good.  Nobody who looks may
- * miss one that has come in since, so who feeds chunks tells all sessions with
- * their commit, by a message about the sequence of their ids, which nothing
- * else changes (feed() in ready.c).  What this session has used up itself comes
- * back where it rolls back.
- */
+/* Where the chunks begin (beginning.c). */
 static struct
 {
-	bool		known;
+	uint64		generation;		/* in which that is believed */
 	int32		priority;
 	int64		id;
-	Oid			sequence;
-	int			spent;			/* by this session since it has looked */
-} beginning;
+} place;
 
-static Statement first_priority_chunk = {
-	.sql = "SELECT priority, id FROM benchorch.priority_chunks WHERE (priority, id) >= ($1, $2)"
-	" ORDER BY priority, id LIMIT 1",
-	.nargs = 2,
-	.types = {INT4OID, INT8OID}
-};
+/* The parts of the scan of all models; that of one has but the last. */
+typedef enum Part
+{
+	FROM_PLACE,					/* the priority of the place */
+	LESS_URGENT,
+	WHOLE,
+	NO_PART
+} Part;
+
+/* Chunks, the most urgent first. */
+typedef struct Chunks
+{
+	const Claim *claim;
+	Table	   *table;
+	Part		part;
+	bool		note;			/* the first chunk is the new place */
+	uint64		generation;
+} Chunks;
 
 static void
-forget_at_message(Datum unused, Oid relation)
+scan_part(Chunks *chunks)
 {
-	if (relation == beginning.sequence || relation == InvalidOid)
-		beginning.known = false;
-}
-
-static void
-forget_at_abort(XactEvent event, void *unused)
-{
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
-		beginning.known = false;
-}
-
-static void
-forget_at_subabort(SubXactEvent event, SubTransactionId child, SubTransactionId parent, void *unused)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		beginning.known = false;
-}
-
-static void
-find_beginning(void)
-{
-	static bool registered = false;
-	Datum		values[2];
-
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(forget_at_message, (Datum) 0);
-		RegisterXactCallback(forget_at_abort, NULL);
-		RegisterSubXactCallback(forget_at_subabort, NULL);
-		registered = true;
-	}
-	AcceptInvalidationMessages();
-	if (IsolationUsesXactSnapshot())
-		beginning.known = false;	/* what has come in since its snapshot it cannot see */
-	if (beginning.known && beginning.spent < SPENT_BEFORE_LOOKING)
-		return;
-	if (!beginning.known)
-	{
-		beginning.priority = PG_INT32_MIN;
-		beginning.id = 0;
-		beginning.sequence = benchorch_chunk_sequence();
-	}
-	values[0] = Int32GetDatum(beginning.priority);
-	values[1] = Int64GetDatum(beginning.id);
-	beginning.known = !IsolationUsesXactSnapshot(); /* a message that comes from here on undoes it */
-	beginning.spent = 0;
-	if (benchorch_run(&first_priority_chunk, values, NULL) > 0)
-	{
-		beginning.priority = benchorch_column_int32(0, 1);
-		beginning.id = benchorch_column_int64(0, 2);
-	}
-}
-
-/* ------------------------------------------------------------------ the claim */
-
-static Statement priority_chunks = {
-	.sql = "SELECT id, priority, next, ids FROM benchorch.priority_chunks c"
-	" WHERE (priority, id) >= ($2, $3) AND priority <= $1"
-	" AND model_version_id <> ALL (ARRAY(SELECT m.id FROM benchorch.model_versions m WHERE m.paused))"
-	" ORDER BY priority, id FOR UPDATE OF c SKIP LOCKED",
-	.nargs = 3,
-	.types = {INT4OID, INT4OID, INT8OID}
-};
-
-static Statement model_priority_chunks = {
-	.sql = "SELECT id, priority, next, ids FROM benchorch.priority_chunks c"
-	" WHERE priority <= $1 AND model_version_id = $2"
-	" AND model_version_id <> ALL (ARRAY(SELECT m.id FROM benchorch.model_versions m WHERE m.paused))"
-	" ORDER BY priority, id FOR UPDATE OF c SKIP LOCKED",
-	.nargs = 2,
-	.types = {INT4OID, UUIDOID}
-};
-
-static Statement any_priority_chunk = {
-	.sql = "SELECT 1 FROM benchorch.priority_chunks c WHERE priority <= $1 AND ($2 IS NULL OR model_version_id = $2)"
-	" AND model_version_id <> ALL (ARRAY(SELECT m.id FROM benchorch.model_versions m WHERE m.paused)) LIMIT 1",
-	.nargs = 2,
-	.types = {INT4OID, UUIDOID}
-};
-
-static Statement delete_priority_chunks = {
-	.sql = "DELETE FROM benchorch.priority_chunks WHERE id = ANY ($1)",
-	.nargs = 1,
-	.types = {INT8ARRAYOID}
-};
-
-static Statement advance_priority_chunk = {
-	.sql = "UPDATE benchorch.priority_chunks SET next = $2 WHERE id = $1",
-	.nargs = 2,
-	.types = {INT8OID, INT4OID}
-};
-
-static Portal
-open_chunks(const Claim *claim)
-{
-	Datum		of_model[2] = {Int32GetDatum(claim->threshold), UUIDPGetDatum(&claim->model_version_id)};
-	Datum		of_all[3] = {Int32GetDatum(claim->threshold)};
+	const Claim *claim = chunks->claim;
+	ScanKeyData keys[2];
+	int			n = 0;
+	int			column = 1;		/* of the priority in the index */
 
 	if (claim->has_model)
-		return benchorch_open(&model_priority_chunks, of_model, NULL);
-	find_beginning();
-	of_all[1] = Int32GetDatum(beginning.priority);
-	of_all[2] = Int64GetDatum(beginning.id);
-	return benchorch_open(&priority_chunks, of_all, NULL);
+		ScanKeyInit(&keys[n++], column++, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(&claim->model_version_id));
+	if (chunks->part == FROM_PLACE)
+	{
+		ScanKeyInit(&keys[n++], column, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(place.priority));
+		ScanKeyInit(&keys[n++], column + 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(place.id));
+	}
+	else
+		ScanKeyInit(&keys[n++], column, BTLessEqualStrategyNumber, F_INT4LE, Int32GetDatum(claim->threshold));
+	if (chunks->part == LESS_URGENT)
+		ScanKeyInit(&keys[n++], column, BTGreaterStrategyNumber, F_INT4GT, Int32GetDatum(place.priority));
+	benchorch_scan(chunks->table, keys, n);
 }
 
-/* One pass over the chunks that nobody else holds. */
+static void
+open_chunks(Chunks *chunks, const Claim *claim)
+{
+	*chunks = (Chunks){.claim = claim, .part = WHOLE, .note = !claim->has_model, .generation = benchorch_chunk_generation()};
+	chunks->table = benchorch_open_table("priority_chunks",
+										 claim->has_model ? "priority_chunks_model" : "priority_chunks_priority",
+										 RowExclusiveLock);
+	if (!claim->has_model && place.generation == chunks->generation)
+		chunks->part = place.priority <= claim->threshold ? FROM_PLACE : NO_PART;
+	if (chunks->part != NO_PART)
+		scan_part(chunks);
+}
+
+/* Goes to the next chunk of a model that is not paused; false where there is none. */
+static bool
+next_chunk(Chunks *chunks)
+{
+	while (chunks->part != NO_PART)
+	{
+		while (benchorch_next_row(chunks->table))
+		{
+			if (chunks->note)
+			{
+				place.generation = chunks->generation;
+				place.priority = DatumGetInt32(benchorch_row_datum(chunks->table, PRIORITY_CHUNK_PRIORITY));
+				place.id = DatumGetInt64(benchorch_row_datum(chunks->table, PRIORITY_CHUNK_ID));
+				chunks->note = false;
+			}
+			if (!benchorch_is_paused(chunks->claim, DatumGetUUIDP(benchorch_row_datum(chunks->table, PRIORITY_CHUNK_MODEL))))
+				return true;
+		}
+		chunks->part = chunks->part == FROM_PLACE ? LESS_URGENT : NO_PART;
+		if (chunks->part != NO_PART)
+			scan_part(chunks);
+	}
+	return false;
+}
+
+/* What a claim has taken off the chunks, and has not yet looked for. */
+typedef struct Hints
+{
+	int			n;
+	int64		ids[BENCHORCH_MAX_BATCH];
+	int32		priorities[BENCHORCH_MAX_BATCH];
+} Hints;
+
+/* Takes up to as many hints as are needed off the chunk as it was found; TM_Ok, or nothing has changed. */
+static TM_Result
+take_hints(Table *chunk, Hints *hints, int need)
+{
+	static const int columns[] = {PRIORITY_CHUNK_NEXT};
+	int			length;
+	int64	   *ids = benchorch_array_int64(benchorch_row_datum(chunk, PRIORITY_CHUNK_IDS), &length);
+	int32		priority = DatumGetInt32(benchorch_row_datum(chunk, PRIORITY_CHUNK_PRIORITY));
+	int			start = DatumGetInt32(benchorch_row_datum(chunk, PRIORITY_CHUNK_NEXT)) - 1;
+	int			next = Min(length, start + need - hints->n);
+	TM_Result	result;
+
+	if (next == length)
+		result = benchorch_delete_row(chunk);
+	else
+		result = benchorch_update_row(chunk, columns, (Datum[]){Int32GetDatum(next + 1)}, 1);
+	if (result != TM_Ok)
+		return result;
+	for (int i = start; i < next; i++)
+	{
+		hints->ids[hints->n] = ids[i];
+		hints->priorities[hints->n++] = priority;
+	}
+	return TM_Ok;
+}
+
+/* One pass over the chunks that nobody else is at. */
 void
 benchorch_claim_most_urgent(Claim *claim)
 {
-	Portal		portal = open_chunks(claim);
+	Hints	   *hints = palloc(sizeof(Hints));
 	bool		more = true;
 
 	while (more && claim->taken < claim->wanted)
 	{
-		int64		ids[BENCHORCH_MAX_BATCH];
-		int32		priorities[BENCHORCH_MAX_BATCH];
-		int64	   *spent = NULL;
-		int			nspent = 0;
-		int			n = 0;
 		int			need = claim->wanted - claim->taken;
+		Chunks		chunks;
 
 		/* collect as many ids as are needed ... */
-		while (n < need)
-		{
-			int64		chunk_id;
-			int32		priority;
-			int			next;
-			int64	   *chunk_ids;
-			int			length;
-			bool		isnull;
-
-			SPI_cursor_fetch(portal, true, 1);
-			if (SPI_processed == 0)
-			{
-				more = false;
-				break;
-			}
-			chunk_id = benchorch_column_int64(0, 1);
-			priority = benchorch_column_int32(0, 2);
-			next = benchorch_column_int32(0, 3) - 1;
-			chunk_ids = benchorch_array_int64(benchorch_column(0, 4, &isnull), &length);
-			while (next < length && n < need)
-			{
-				ids[n] = chunk_ids[next++];
-				priorities[n++] = priority;
-			}
-			if (next == length)
-			{
-				spent = spent ? repalloc(spent, sizeof(int64) * (nspent + 1)) : palloc(sizeof(int64));
-				spent[nspent++] = chunk_id;
-			}
-			else
-			{
-				Datum		advance[2] = {Int64GetDatum(chunk_id), Int32GetDatum(next + 1)};
-
-				benchorch_run(&advance_priority_chunk, advance, NULL);
-				/* the portal would show the old row again only to another fetch: there is none */
-			}
-		}
-		if (nspent > 0)
-		{
-			Datum		chunk[1] = {benchorch_int64_array(spent, nspent)};
-
-			benchorch_run(&delete_priority_chunks, chunk, NULL);
-			beginning.spent += nspent;
-		}
+		hints->n = 0;
+		open_chunks(&chunks, claim);
+		while (hints->n < need && (more = next_chunk(&chunks)))
+			if (take_hints(chunks.table, hints, need) == TM_Updated && benchorch_lock_row(chunks.table, false))
+				take_hints(chunks.table, hints, need);
+		benchorch_close_table(chunks.table);
 		/* ... and take what of them is pending; stale ones call for another round */
-		if (n > 0 && !benchorch_take(claim, ids, priorities, n, 0))
+		if (hints->n > 0 && !benchorch_take(claim, hints->ids, hints->priorities, hints->n, 0))
 			break;
-		if (n == need && claim->taken < claim->wanted && more)
-		{
-			/* the last chunk may have more than was needed then: start over with what is left */
-			SPI_cursor_close(portal);
-			portal = open_chunks(claim);
-		}
 		CHECK_FOR_INTERRUPTS();
 	}
-	SPI_cursor_close(portal);
 }
 
 bool
 benchorch_urgent_is_left(const Claim *claim)
 {
-	Datum		values[2] = {Int32GetDatum(claim->threshold), UUIDPGetDatum(&claim->model_version_id)};
+	Chunks		chunks;
+	bool		left;
 
-	return benchorch_run(&any_priority_chunk, values, claim->has_model ? NULL : " n") > 0;
+	open_chunks(&chunks, claim);
+	left = next_chunk(&chunks);
+	benchorch_close_table(chunks.table);
+	return left;
 }

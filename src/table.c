@@ -1,0 +1,291 @@
+/*
+ * Rows of our small tables, read and changed without the executor: setting it
+ * up costs more than the row does.  Chunks, claims, leases, counters and marks
+ * are what every claim and completion touches, so they go this way; whatever
+ * is asked seldom goes by statement (plans.c).
+ *
+ * Only for tables that are the extension's own and nobody else's business: no
+ * defaults, constraints, triggers or row security are looked at.
+ *
+ * The rules are those of statements.  A scan sees what its snapshot shows, one
+ * that is taken when it begins and knows what this transaction has done so
+ * far.  A row is changed in the version that the scan has found: where somebody
+ * has changed it since (TM_Updated), its newest version can be locked and is
+ * to be looked at anew; where somebody is at it, nobody waits (TM_BeingModified)
+ * unless the row is locked first.  Above READ COMMITTED a row that has been
+ * changed since is an error 40001.
+ */
+#include "benchorch.h"
+#include "table.h"
+
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "tcop/utility.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+struct Table
+{
+	Relation	rel;
+	Relation	index;			/* NULL: rows come one after the other */
+	IndexScanDesc by_index;		/* of these two the one that is under way */
+	TableScanDesc by_table;
+	Snapshot	snapshot;		/* of the scan */
+	TupleTableSlot *row;		/* what was found */
+	bool		locked;			/* by us, so that it can be changed without skipping */
+	TupleTableSlot *new;		/* these three: NULL until a row is written */
+	EState	   *estate;
+	ResultRelInfo *info;
+};
+
+Table *
+benchorch_open_table(const char *name, const char *index, LOCKMODE mode)
+{
+	Oid			schema = get_namespace_oid("benchorch", false);
+	Table	   *table = palloc0(sizeof(Table));
+
+	table->rel = table_open(get_relname_relid(name, schema), mode);
+	if (index)
+		table->index = index_open(get_relname_relid(index, schema), AccessShareLock);
+	table->row = table_slot_create(table->rel, NULL);
+	return table;
+}
+
+static void
+end_scan(Table *table)
+{
+	ExecClearTuple(table->row);
+	if (table->by_index)
+		index_endscan(table->by_index);
+	if (table->by_table)
+		table_endscan(table->by_table);
+	if (table->snapshot)
+		UnregisterSnapshot(table->snapshot);
+	table->by_index = NULL;
+	table->by_table = NULL;
+	table->snapshot = NULL;
+}
+
+void
+benchorch_close_table(Table *table)
+{
+	end_scan(table);
+	ExecDropSingleTupleTableSlot(table->row);
+	if (table->new)
+	{
+		ExecCloseIndices(table->info);
+		ExecDropSingleTupleTableSlot(table->new);
+		FreeExecutorState(table->estate);
+		CommandCounterIncrement();
+	}
+	if (table->index)
+		index_close(table->index, NoLock);
+	table_close(table->rel, NoLock);
+	pfree(table);
+}
+
+/* ------------------------------------------------------------------- reading */
+
+void
+benchorch_scan(Table *table, ScanKeyData *keys, int n)
+{
+	end_scan(table);
+	CommandCounterIncrement();
+	table->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	table->locked = false;
+	if (table->index)
+	{
+		table->by_index = compat_index_beginscan(table->rel, table->index, table->snapshot, n);
+		index_rescan(table->by_index, keys, n, NULL, 0);
+	}
+	else
+		table->by_table = table_beginscan(table->rel, table->snapshot, n, keys);
+}
+
+bool
+benchorch_next_row(Table *table)
+{
+	table->locked = false;
+	if (table->by_index)
+		return index_getnext_slot(table->by_index, ForwardScanDirection, table->row);
+	return table_scan_getnextslot(table->by_table, ForwardScanDirection, table->row);
+}
+
+bool
+benchorch_find_row(Table *table, Datum key, RegProcedure equal)
+{
+	ScanKeyData scan_key;
+
+	ScanKeyInit(&scan_key, 1, BTEqualStrategyNumber, equal, key);
+	benchorch_scan(table, &scan_key, 1);
+	return benchorch_next_row(table);
+}
+
+Datum
+benchorch_row_value(Table *table, int column, bool *isnull)
+{
+	return slot_getattr(table->row, column, isnull);
+}
+
+/* For columns that are never NULL. */
+Datum
+benchorch_row_datum(Table *table, int column)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(table->row, column, &isnull);
+
+	if (isnull)
+		elog(ERROR, "column %d of benchorch.%s is NULL", column, RelationGetRelationName(table->rel));
+	return value;
+}
+
+/* ------------------------------------------------------------------ changing */
+
+void
+benchorch_refuse_above_read_committed(void)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update")));
+}
+
+bool
+benchorch_lock_newest(Relation rel, TupleTableSlot *slot, Snapshot snapshot, CommandId command, bool waits, bool *held)
+{
+	ItemPointerData tid = slot->tts_tid;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	ExecClearTuple(slot);
+	result = table_tuple_lock(rel, &tid, snapshot, slot, command, LockTupleNoKeyExclusive,
+							  waits ? LockWaitBlock : LockWaitSkip, TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &failure);
+	switch (result)
+	{
+		case TM_Ok:
+			if (failure.traversed)
+				benchorch_refuse_above_read_committed();
+			return true;
+		case TM_WouldBlock:
+			*held = true;
+			return false;
+		case TM_Deleted:
+			benchorch_refuse_above_read_committed();
+			return false;
+		case TM_SelfModified:
+			return false;
+		default:
+			elog(ERROR, "unexpected result of locking a row: %d", result);
+	}
+}
+
+bool
+benchorch_lock_row(Table *table, bool waits)
+{
+	bool		held = false;
+
+	PreventCommandIfReadOnly("SELECT FOR UPDATE");
+	table->locked = benchorch_lock_newest(table->rel, table->row, table->snapshot, GetCurrentCommandId(true), waits, &held);
+	return table->locked;
+}
+
+/* What comes first when a row is written. */
+static void
+begin_writing(Table *table)
+{
+	if (table->new)
+		return;
+	table->estate = CreateExecutorState();
+	table->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(table->info, table->rel, 0, NULL, 0);
+	ExecOpenIndices(table->info, false);
+	table->new = MakeSingleTupleTableSlot(RelationGetDescr(table->rel), &TTSOpsVirtual);
+}
+
+static void
+insert_index_entries(Table *table)
+{
+	if (table->info->ri_NumIndices > 0)
+		compat_insert_index_entries(table->info, table->new, table->estate);
+	ResetPerTupleExprContext(table->estate);
+}
+
+/* Somebody has changed the row since the snapshot. */
+static TM_Result
+changed_since(TM_Result result)
+{
+	if (result == TM_Updated || result == TM_Deleted)
+		benchorch_refuse_above_read_committed();
+	return result;
+}
+
+TM_Result
+benchorch_delete_row(Table *table)
+{
+	TM_FailureData failure;
+
+	PreventCommandIfReadOnly("DELETE");
+	begin_writing(table);
+	return changed_since(table_tuple_delete(table->rel, &table->row->tts_tid, GetCurrentCommandId(true), table->snapshot,
+											InvalidSnapshot, table->locked, &failure, false));
+}
+
+TM_Result
+benchorch_update_row(Table *table, const int *columns, const Datum *values, int n)
+{
+	int			natts = RelationGetDescr(table->rel)->natts;
+	TM_FailureData failure;
+	LockTupleMode mode;
+	bool		new_entries;
+	TM_Result	result;
+
+	PreventCommandIfReadOnly("UPDATE");
+	begin_writing(table);
+	slot_getallattrs(table->row);
+	ExecClearTuple(table->new);
+	memcpy(table->new->tts_values, table->row->tts_values, sizeof(Datum) * natts);
+	memcpy(table->new->tts_isnull, table->row->tts_isnull, sizeof(bool) * natts);
+	for (int i = 0; i < n; i++)
+	{
+		table->new->tts_values[columns[i] - 1] = values[i];
+		table->new->tts_isnull[columns[i] - 1] = false;
+	}
+	ExecStoreVirtualTuple(table->new);
+	result = compat_tuple_update(table->rel, &table->row->tts_tid, table->new, GetCurrentCommandId(true), table->snapshot,
+								 table->locked, &failure, &mode, &new_entries);
+	if (result == TM_Ok && new_entries)
+		insert_index_entries(table);
+	return changed_since(result);
+}
+
+void
+benchorch_add_row(Table *table, const Datum *values, const bool *nulls)
+{
+	int			natts = RelationGetDescr(table->rel)->natts;
+
+	PreventCommandIfReadOnly("INSERT");
+	begin_writing(table);
+	ExecClearTuple(table->new);
+	memcpy(table->new->tts_values, values, sizeof(Datum) * natts);
+	if (nulls)
+		memcpy(table->new->tts_isnull, nulls, sizeof(bool) * natts);
+	else
+		memset(table->new->tts_isnull, 0, sizeof(bool) * natts);
+	ExecStoreVirtualTuple(table->new);
+	simple_table_tuple_insert(table->rel, table->new);
+	insert_index_entries(table);
+}
+
+void
+benchorch_append_row(const char *name, const Datum *values)
+{
+	Table	   *table = benchorch_open_table(name, NULL, RowExclusiveLock);
+
+	benchorch_add_row(table, values, NULL);
+	benchorch_close_table(table);
+}

@@ -1,0 +1,139 @@
+/*
+ * Small tables of ours without the executor (table.c), and where their columns
+ * stand (schema.sql; sql/install.sql compares the two).
+ */
+#ifndef BENCHORCH_TABLE_H
+#define BENCHORCH_TABLE_H
+
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "access/tableam.h"
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
+#include "utils/fmgroids.h"
+
+enum
+{
+	LANE_CHUNK_ID = 1,
+	LANE_CHUNK_MODEL,
+	LANE_CHUNK_LANE,
+	LANE_CHUNK_HARDWARE,
+	LANE_CHUNK_FRAMEWORK,
+	LANE_CHUNK_GPUS,
+	LANE_CHUNK_PRIORITY,
+	LANE_CHUNK_WORK,
+	LANE_CHUNK_WORK_LEFT,
+	LANE_CHUNK_AVOID_WORKER,
+	LANE_CHUNK_NEXT,
+	LANE_CHUNK_IDS,
+	LANE_CHUNK_PRIORITIES,
+	LANE_CHUNK_WORKS
+};
+
+enum
+{
+	PRIORITY_CHUNK_ID = 1,
+	PRIORITY_CHUNK_MODEL,
+	PRIORITY_CHUNK_PRIORITY,
+	PRIORITY_CHUNK_NEXT,
+	PRIORITY_CHUNK_IDS
+};
+
+enum
+{
+	CLAIM_ID = 1,
+	CLAIM_WORKER,
+	CLAIM_CLAIMED_AT,
+	CLAIM_RESTORED,
+	CLAIM_CONFIGS,
+	CLAIM_COLUMNS = CLAIM_CONFIGS
+};
+
+enum
+{
+	LEASE_WORKER = 1,
+	LEASE_EXPIRES_AT,
+	LEASE_HEARTBEAT_AT,
+	LEASE_LANE,
+	LEASE_PRESENCE_AT,
+	LEASE_ABSENT_SINCE
+};
+
+enum
+{
+	WORKER_ID = 1,
+	WORKER_NAME,
+	WORKER_HARDWARE,
+	WORKER_FRAMEWORKS,
+	WORKER_GPUS,
+	WORKER_STATE
+};
+
+enum
+{
+	DELTA_MODEL = 1,
+	DELTA_PENDING,
+	DELTA_RUNNING				/* and the other statuses in their order */
+};
+
+enum
+{
+	MODEL_ID = 1,
+	MODEL_NAME,
+	MODEL_SOURCE,
+	MODEL_ARCHITECTURE,
+	MODEL_SUBMISSION,
+	MODEL_PAUSED
+};
+
+enum
+{
+	DELAYED_CONFIG = 1,
+	DELAYED_MODEL,
+	DELAYED_DUE_AT
+};
+
+/* A table that is open until benchorch_close_table(), and the row of it that was found last. */
+typedef struct Table Table;
+
+/* index: that scans go by, or NULL.  mode: AccessShareLock to read, RowExclusiveLock to write. */
+extern Table *benchorch_open_table(const char *name, const char *index, LOCKMODE mode);
+extern void benchorch_close_table(Table *table);
+
+/* Begins a scan, with keys on columns of the index, under a new snapshot. */
+extern void benchorch_scan(Table *table, ScanKeyData *keys, int n);
+/* Goes to its next row; false where there is none. */
+extern bool benchorch_next_row(Table *table);
+/* The first row whose first index column is this key. */
+extern bool benchorch_find_row(Table *table, Datum key, RegProcedure equal);
+
+/* Columns of the row, from 1; what they point to holds until the scan moves on. */
+extern Datum benchorch_row_value(Table *table, int column, bool *isnull);
+extern Datum benchorch_row_datum(Table *table, int column);
+
+/*
+ * Locks the newest version of the row, which becomes the row found; false
+ * where it is gone or, without waits, held by somebody.
+ */
+extern bool benchorch_lock_row(Table *table, bool waits);
+
+/*
+ * Deletes the row, or sets columns of it, where it is as it was found: TM_Ok,
+ * or nothing is changed.  A row that is locked is never TM_Updated or
+ * TM_BeingModified.
+ */
+extern TM_Result benchorch_delete_row(Table *table);
+extern TM_Result benchorch_update_row(Table *table, const int *columns, const Datum *values, int n);
+
+/* All columns; nulls may be NULL: there is none. */
+extern void benchorch_add_row(Table *table, const Datum *values, const bool *nulls);
+/* The same as a single step, without NULLs. */
+extern void benchorch_append_row(const char *name, const Datum *values);
+
+/* 40001 above READ COMMITTED, where a row has been changed since the snapshot. */
+extern void benchorch_refuse_above_read_committed(void);
+/* Locks the newest version of the row in the slot, which gets it; false where it is gone, or *held by somebody. */
+extern bool benchorch_lock_newest(Relation rel, TupleTableSlot *slot, Snapshot snapshot, CommandId command, bool waits,
+								  bool *held);
+
+#endif							/* BENCHORCH_TABLE_H */
