@@ -2,7 +2,7 @@
  * What crosses the files of the extension, grouped by the file that defines
  * it.  A file calls only what lies below it:
  *
- *   claim -> lane, urgent -> beginning, take, recovery    operators    update    hand_in -> results -> outcomes    direct
+ *   claim -> lane, urgent -> beginning, take, recovery -> finalize    operators    update    hand_in -> results -> outcomes    direct
  *     -> attempts -> status -> ready, progress -> rows -> table (table.h) -> plans, words
  *   matrix -> predict (template.h) -> template    matrix -> insert -> ready, rows
  *   lane, take, results -> reference -> adapters, subjects
@@ -365,6 +365,7 @@ extern int benchorch_wake_delayed(void);
 extern void benchorch_open_model(const pg_uuid_t *model_version_id);
 /* Of the ids of priority chunks: a cache invalidation of it tells that chunks have come in. */
 extern Oid benchorch_chunk_sequence(void);
+extern void benchorch_delete_chunks(const pg_uuid_t *model_version_id);
 extern int benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker);
 
 /* Rows that come in, whoever brings them: each is seen, and in the end chunks and counters have them. */
@@ -399,10 +400,18 @@ extern void benchorch_count(const pg_uuid_t *model_version_id, const int64 *chan
 /* Running configs of these models have settled: marks those of which nothing is pending. */
 extern void benchorch_check_endgames(const pg_uuid_t *models, int n);
 extern void benchorch_mark_endgame(const pg_uuid_t *model_version_id);
+extern bool benchorch_is_marked(const pg_uuid_t *model_version_id);
+/* For who takes marks away: what this transaction has marked may have to be marked again. */
+extern void benchorch_forget_mark(void);
 extern int benchorch_finalize_due(void);
 extern void benchorch_count_move(const pg_uuid_t *model_version_id, ConfigStatus from, ConfigStatus to, int64 n);
 /* The same for many configs, given the model of each; leaves each model once in the array and returns how many. */
 extern int benchorch_count_moves(pg_uuid_t *models, int n, ConfigStatus from, ConfigStatus to);
+
+/* ------------------------------------------------------------- in finalize.c */
+
+/* Ranks every model version that has become settled, once; returns how many. */
+extern int benchorch_finalize_due(void);
 
 /* ------------------------------------------------------------- in outcomes.c */
 

@@ -20,53 +20,56 @@
 
 /* ------------------------------------------------------------------ the worker */
 
-static Statement insert_lease = {
-	.sql = "INSERT INTO benchorch.worker_leases (worker_id, expires_at, heartbeat_at) VALUES ($1, $2, $3)"
-	" ON CONFLICT (worker_id) DO UPDATE SET expires_at = excluded.expires_at, heartbeat_at = excluded.heartbeat_at",
-	.nargs = 3,
-	.types = {UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID}
+static Table *
+open_leases(void)
+{
+	return benchorch_open_table("worker_leases", "worker_leases_pkey", RowExclusiveLock);
+}
+
+/* Where there is no lease yet, or somebody has put triggers on the table. */
+static Statement set_lease = {
+	.sql = "INSERT INTO benchorch.worker_leases (worker_id, expires_at, heartbeat_at, lane_id) VALUES ($1, $2, $3, $4)"
+	" ON CONFLICT (worker_id) DO UPDATE SET expires_at = excluded.expires_at, heartbeat_at = excluded.heartbeat_at,"
+	" lane_id = excluded.lane_id",
+	.nargs = 4,
+	.types = {UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
 };
 
-/* Sets columns of the worker's lease, waiting for who is at it; false where there is none. */
-static bool
-update_lease(Table *leases, const pg_uuid_t *worker_id, const int *columns, const Datum *values, int n)
+/*
+ * Renews the lease and says which lane it is warm for (0: none): a claim
+ * begins so, waiting for who is at the lease before it locks any config, as
+ * the sweep does, and ends so where it has found another lane.
+ */
+static void
+renew_lease(Table *leases, const Claim *claim, int32 lane_id)
 {
-	if (!benchorch_find_row(leases, UUIDPGetDatum(worker_id), F_UUID_EQ))
-		return false;
-	return benchorch_update_row(leases, columns, values, n) == TM_Ok ||
-		(benchorch_lock_row(leases, true) && benchorch_update_row(leases, columns, values, n) == TM_Ok);
-}
-
-/* Renews the lease, before any config is locked, as the sweep does; the lane that it is warm for, or 0. */
-static int32
-renew_lease(const Claim *claim)
-{
-	static const int columns[] = {LEASE_EXPIRES_AT, LEASE_HEARTBEAT_AT};
-	Table	   *leases = benchorch_open_table("worker_leases", "worker_leases_pkey", RowExclusiveLock);
-	Datum		values[3] = {
+	static const int columns[] = {LEASE_EXPIRES_AT, LEASE_HEARTBEAT_AT, LEASE_LANE};
+	int			n = lane_id ? 3 : 2;
+	Datum		values[4] = {
 		UUIDPGetDatum(&claim->worker_id),
 		TimestampTzGetDatum(TimestampTzPlusMilliseconds(claim->claimed_at, benchorch_lease * INT64CONST(1000))),
-		TimestampTzGetDatum(claim->claimed_at)
+		TimestampTzGetDatum(claim->claimed_at),
+		Int32GetDatum(lane_id)
 	};
-	Datum		lane = (Datum) 0;
-	bool		isnull = true;
 
-	if (update_lease(leases, &claim->worker_id, columns, values + 1, 2))
-		lane = benchorch_row_value(leases, LEASE_LANE, &isnull);
-	else
-		benchorch_run(&insert_lease, values, NULL);
-	benchorch_close_table(leases);
-	return isnull ? 0 : DatumGetInt32(lane);
+	if (benchorch_find_row(leases, values[0], F_UUID_EQ) && !benchorch_has_triggers(leases) &&
+		(benchorch_update_row(leases, columns, values + 1, n) == TM_Ok ||
+		 (benchorch_lock_row(leases, true) && benchorch_update_row(leases, columns, values + 1, n) == TM_Ok)))
+		return;
+	benchorch_run(&set_lease, values, lane_id ? NULL : "   n");
 }
 
-static void
-warm_for(const Claim *claim, int32 lane_id)
+/* The lane that its engine is warm for, 0: none; only its worker's claims change it. */
+static int32
+warm_lane(Table *leases, const Claim *claim)
 {
-	static const int columns[] = {LEASE_LANE};
-	Table	   *leases = benchorch_open_table("worker_leases", "worker_leases_pkey", RowExclusiveLock);
+	Datum		lane;
+	bool		isnull;
 
-	update_lease(leases, &claim->worker_id, columns, (Datum[]){Int32GetDatum(lane_id)}, 1);
-	benchorch_close_table(leases);
+	if (!benchorch_find_row(leases, UUIDPGetDatum(&claim->worker_id), F_UUID_EQ))
+		return 0;
+	lane = benchorch_row_value(leases, LEASE_LANE, &isnull);
+	return isnull ? 0 : DatumGetInt32(lane);
 }
 
 Slot
@@ -86,7 +89,13 @@ benchorch_read_slot(const Claim *claim)
 	slot.active = VARSIZE_ANY_EXHDR(state) == strlen("active") && memcmp(VARDATA_ANY(state), "active", strlen("active")) == 0;
 	benchorch_close_table(workers);
 	if (slot.active)
-		slot.warm_lane = renew_lease(claim);
+	{
+		Table	   *leases = open_leases();
+
+		slot.warm_lane = warm_lane(leases, claim);
+		renew_lease(leases, claim, slot.warm_lane);
+		benchorch_close_table(leases);
+	}
 	return slot;
 }
 
@@ -533,7 +542,7 @@ pop_chunk(Chunks *chunks, Hints *hints, Share *share)
 		if (!is_takeable(chunks))
 			continue;
 		result = take_hints(chunks, hints, share);
-		if (result == TM_Updated && benchorch_lock_row(chunks->table, false) && is_takeable(chunks))
+		if (benchorch_is_free_now(chunks->table, result) && is_takeable(chunks))
 			result = take_hints(chunks, hints, share);
 		if (result == TM_Ok)
 			return DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_LANE));
@@ -611,5 +620,10 @@ benchorch_claim_lane(Claim *claim, const Slot *slot)
 	lane_id = claim_lane(&chunks, claim);
 	close_chunks(&chunks);
 	if (lane_id && lane_id != slot->warm_lane)
-		warm_for(claim, lane_id);
+	{
+		Table	   *leases = open_leases();
+
+		renew_lease(leases, claim, lane_id);
+		benchorch_close_table(leases);
+	}
 }

@@ -10,12 +10,9 @@
 #include "table.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 
 PG_FUNCTION_INFO_V1(benchorch_mark_endgame_sql);
-PG_FUNCTION_INFO_V1(benchorch_forget_marks);
-PG_FUNCTION_INFO_V1(benchorch_finalize_due_sql);
 
 static void
 append_delta(Table *deltas, const pg_uuid_t *model_version_id, const int64 *changes)
@@ -103,17 +100,16 @@ benchorch_count_moves(pg_uuid_t *models, int n, ConfigStatus from, ConfigStatus 
 /*
  * The last mark of this session: once a (sub)transaction is enough, since a
  * mark commits with all that it stands for.  Who takes marks away in the same
- * transaction forgets it (forget_marks).
+ * transaction forgets it.
  */
 static FullTransactionId marked_in;
 static SubTransactionId marked_in_part;
 static pg_uuid_t marked;
 
-Datum
-benchorch_forget_marks(PG_FUNCTION_ARGS)
+void
+benchorch_forget_mark(void)
 {
 	marked_in = InvalidFullTransactionId;
-	PG_RETURN_VOID();
 }
 
 void
@@ -155,6 +151,19 @@ left_in_chunk(Table *chunk, int next_column, int ids_column, int *n)
 
 	*n -= next;
 	return ids + next;
+}
+
+bool
+benchorch_is_marked(const pg_uuid_t *model_version_id)
+{
+	Table	   *marks = benchorch_open_table("endgames", NULL, AccessShareLock);
+	bool		found = false;
+
+	benchorch_scan(marks, NULL, 0);
+	while (!found && benchorch_next_row(marks))
+		found = memcmp(DatumGetUUIDP(benchorch_row_datum(marks, 1)), model_version_id, UUID_LEN) == 0;
+	benchorch_close_table(marks);
+	return found;
 }
 
 /* A model that may be near its end, and what may show that it is not. */
@@ -204,9 +213,6 @@ clear_by_heads(const char *table, const char *index, int next_column, int ids_co
 static bool
 is_anything_pending(Table *chunks, const pg_uuid_t *model_version_id)
 {
-	Table	   *delayed;
-	bool		waits;
-
 	for (bool more = benchorch_find_row(chunks, UUIDPGetDatum(model_version_id), F_UUID_EQ); more;
 		 more = benchorch_next_row(chunks))
 	{
@@ -218,10 +224,7 @@ is_anything_pending(Table *chunks, const pg_uuid_t *model_version_id)
 		benchorch_delete_row(chunks);
 		CHECK_FOR_INTERRUPTS();
 	}
-	delayed = benchorch_open_table("delayed_configs", "delayed_configs_model", AccessShareLock);
-	waits = benchorch_find_row(delayed, UUIDPGetDatum(model_version_id), F_UUID_EQ);
-	benchorch_close_table(delayed);
-	return waits;
+	return benchorch_has_row("delayed_configs", "delayed_configs_model", UUIDPGetDatum(model_version_id), F_UUID_EQ);
 }
 
 void
@@ -253,104 +256,4 @@ benchorch_mark_endgame_sql(PG_FUNCTION_ARGS)
 	benchorch_mark_endgame(PG_GETARG_UUID_P(0));
 	SPI_finish();
 	PG_RETURN_VOID();
-}
-
-static Statement finalize_one = {
-	.sql = "SELECT benchorch.finalize_settled($1)",
-	.nargs = 1,
-	.types = {UUIDOID}
-};
-
-/* What of a model is pending and running, in a new snapshot. */
-static void
-read_open(Table *deltas, const pg_uuid_t *model_version_id, int64 *pending, int64 *running)
-{
-	*pending = *running = 0;
-	for (bool more = benchorch_find_row(deltas, UUIDPGetDatum(model_version_id), F_UUID_EQ); more;
-		 more = benchorch_next_row(deltas))
-	{
-		*pending += DatumGetInt32(benchorch_row_datum(deltas, DELTA_PENDING));
-		*running += DatumGetInt32(benchorch_row_datum(deltas, DELTA_RUNNING));
-	}
-}
-
-/* A model that is marked. */
-typedef struct Marked
-{
-	pg_uuid_t	model_version_id;
-	bool		pending;		/* something of it: others mark it again */
-	bool		due;
-} Marked;
-
-/*
- * The models that are marked, each once.  Marks of those that have something
- * pending go: others mark them again.
- */
-static Marked *
-look_at_marks(int *n)
-{
-	Table	   *marks = benchorch_open_table("endgames", NULL, RowExclusiveLock);
-	Table	   *deltas = NULL;
-	Marked	   *models = NULL;
-
-	*n = 0;
-	benchorch_scan(marks, NULL, 0);
-	while (benchorch_next_row(marks))
-	{
-		pg_uuid_t  *id = DatumGetUUIDP(benchorch_row_datum(marks, 1));
-		int			at = 0;
-
-		while (at < *n && by_uuid(&models[at].model_version_id, id) != 0)
-			at++;
-		if (at == *n)
-		{
-			int64		pending;
-			int64		running;
-
-			if (deltas == NULL)
-				deltas = benchorch_open_table("progress_deltas", "progress_deltas_model", AccessShareLock);
-			read_open(deltas, id, &pending, &running);
-			models = models ? repalloc(models, sizeof(Marked) * (*n + 1)) : palloc(sizeof(Marked));
-			models[(*n)++] = (Marked){*id, pending > 0, pending + running == 0};
-		}
-		if (models[at].pending)
-		{
-			benchorch_delete_row(marks);
-			marked_in = InvalidFullTransactionId;
-		}
-	}
-	if (deltas)
-		benchorch_close_table(deltas);
-	benchorch_close_table(marks);
-	return models;
-}
-
-/* Ranks what has come to its end; mostly nothing is marked, or what is marked still runs.  Returns how many. */
-int
-benchorch_finalize_due(void)
-{
-	int			n;
-	Marked	   *models = look_at_marks(&n);
-	int			finalized = 0;
-	bool		isnull;
-
-	qsort(models, n, sizeof(Marked), by_uuid);
-	for (int i = 0; i < n; i++)
-		if (models[i].due)
-		{
-			benchorch_run(&finalize_one, (Datum[]){UUIDPGetDatum(&models[i].model_version_id)}, NULL);
-			finalized += DatumGetBool(benchorch_column(0, 1, &isnull));
-		}
-	return finalized;
-}
-
-Datum
-benchorch_finalize_due_sql(PG_FUNCTION_ARGS)
-{
-	int			finalized;
-
-	SPI_connect();
-	finalized = benchorch_finalize_due();
-	SPI_finish();
-	PG_RETURN_INT32(finalized);
 }

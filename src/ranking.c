@@ -21,7 +21,6 @@
  * in one: equal points are on it together.
  */
 #include "benchorch.h"
-#include "table.h"
 #include "ranking.h"
 
 #include <float.h>
@@ -406,16 +405,6 @@ make_ranks(const pg_uuid_t *model_version_id)
 	return ranks;
 }
 
-static bool
-has_rows(const char *table, const char *index, Datum model_version_id)
-{
-	Table	   *rows = benchorch_open_table(table, index, AccessShareLock);
-	bool		found = benchorch_find_row(rows, model_version_id, F_UUID_EQ);
-
-	benchorch_close_table(rows);
-	return found;
-}
-
 /* rank_model(model_version_id): how many cells have a rank. */
 Datum
 benchorch_rank_model(PG_FUNCTION_ARGS)
@@ -423,13 +412,8 @@ benchorch_rank_model(PG_FUNCTION_ARGS)
 	MemoryContext own;
 	MemoryContext caller;
 	Ranks	   *ranks;
-	Datum		model = PG_GETARG_DATUM(0);
 	int64		ranked = 0;
 
-	/* where there is nothing to rank and nothing ranked there is nothing to do */
-	if (!has_rows("benchmark_results", "benchmark_results_model", model) &&
-		!has_rows("cell_statistics", "cell_statistics_pkey", model) && !has_rows("rankings", "rankings_model", model))
-		PG_RETURN_INT32(0);
 	SPI_connect();
 	own = AllocSetContextCreate(CurrentMemoryContext, "benchorch ranking", ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(own);

@@ -197,90 +197,12 @@ COMMENT ON FUNCTION benchorch.rank_model(uuid) IS
 	'Makes cell_statistics and rankings of a model version anew; returns how many cells have a rank. Part of finalize()';
 
 CREATE FUNCTION benchorch.finalize(model_version_id uuid, partial boolean DEFAULT false) RETURNS int
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET jit = off
-AS $$
-DECLARE
-	pending bigint;
-	running bigint;
-	cells int;
-BEGIN
-	PERFORM benchorch.require_model(model_version_id);
-	IF partial IS NULL THEN
-		RAISE invalid_parameter_value USING MESSAGE = 'partial must not be NULL';
-	END IF;
-	PERFORM pg_advisory_xact_lock(hashtextextended('benchorch:' || model_version_id, 0));
-	/* nobody opens configs of the model from here on; what was opened before is counted next */
-	PERFORM FROM benchorch.model_versions AS m WHERE m.id = finalize.model_version_id FOR NO KEY UPDATE;
-
-	SELECT coalesce(sum(d.pending), 0), coalesce(sum(d.running), 0) INTO pending, running
-	FROM benchorch.progress_deltas AS d WHERE d.model_version_id = finalize.model_version_id;
-	IF NOT partial AND pending + running > 0 THEN
-		RAISE object_not_in_prerequisite_state USING
-			MESSAGE = format('model version %s has work left', model_version_id),
-			DETAIL = format('%s configs are pending, %s are running.', pending, running),
-			HINT = 'Wait until they have settled, benchorch.cancel() them, or rank what there is: benchorch.finalize(..., partial => true).';
-	END IF;
-
-	cells := benchorch.rank_model(model_version_id);
-	INSERT INTO benchorch.finalizations (model_version_id, partial, cells)
-	VALUES (finalize.model_version_id, finalize.partial, cells);
-
-	IF NOT partial THEN
-		UPDATE benchorch.model_versions SET finalized_at = now() WHERE id = finalize.model_version_id;
-		/* what the model has left in the chunks is spent */
-		PERFORM benchorch.refeed(model_version_id, false);
-		PERFORM benchorch.forget_marks();
-		DELETE FROM benchorch.endgames AS e WHERE e.ctid = ANY (ARRAY(
-			SELECT m.ctid FROM benchorch.endgames AS m WHERE m.model_version_id = finalize.model_version_id
-			FOR UPDATE SKIP LOCKED));
-	END IF;
-	RETURN cells;
-END
-$$;
+AS 'MODULE_PATHNAME', 'benchorch_finalize';
 COMMENT ON FUNCTION benchorch.finalize(uuid, boolean) IS
 	'Aggregates and ranks the results of a model version; returns how many cells have a rank. Refuses (55000) while configs are pending or running, unless partial. Errors: 22023 NULL, 42704 unknown model version';
-
-CREATE FUNCTION benchorch.finalize_settled(model_version_id uuid) RETURNS boolean
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET jit = off
-AS $$
-BEGIN
-	/* somebody else is at it: do not queue, and do not do it again after them */
-	IF NOT pg_try_advisory_xact_lock(hashtextextended('benchorch:' || model_version_id, 0))
-		OR NOT EXISTS (SELECT FROM benchorch.endgames AS e WHERE e.model_version_id = finalize_settled.model_version_id) THEN
-		RETURN false;
-	END IF;
-	/* somebody opens configs of it, or has opened and ranked it since */
-	PERFORM FROM benchorch.model_versions AS m WHERE m.id = finalize_settled.model_version_id FOR NO KEY UPDATE SKIP LOCKED;
-	IF NOT FOUND THEN
-		RETURN false;
-	END IF;
-	IF NOT EXISTS (SELECT FROM benchorch.benchmark_configs AS c WHERE c.model_version_id = finalize_settled.model_version_id)
-		OR EXISTS (SELECT FROM benchorch.model_versions AS m
-			WHERE m.id = finalize_settled.model_version_id AND m.finalized_at IS NOT NULL) THEN
-		/* nothing is left of it in the matrix, or it came ranked out of a dump */
-		PERFORM benchorch.forget_marks();
-		DELETE FROM benchorch.endgames AS e WHERE e.model_version_id = finalize_settled.model_version_id;
-		RETURN false;
-	END IF;
-	BEGIN
-		PERFORM benchorch.finalize(model_version_id);
-		RETURN true;
-	EXCEPTION
-		WHEN object_not_in_prerequisite_state THEN
-			RETURN false;		/* opened again meanwhile: it will be due once more */
-		WHEN OTHERS THEN
-			RAISE WARNING USING MESSAGE = format('model version %s could not be ranked: %s', model_version_id, SQLERRM),
-				HINT = 'Nothing else is affected; benchorch.finalize() tells more.';
-			RETURN false;
-	END;
-END
-$$;
-COMMENT ON FUNCTION benchorch.finalize_settled(uuid) IS
-	'Ranks a model version of which nothing is pending or running, unless somebody else is at it; whether it did. Part of finalize_due()';
 
 CREATE FUNCTION benchorch.finalize_due() RETURNS int
 LANGUAGE c VOLATILE SECURITY DEFINER

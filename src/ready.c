@@ -294,9 +294,16 @@ delete_chunks(const char *table, const char *index, Datum model_version_id)
 	Table	   *chunks = benchorch_open_table(table, index, RowExclusiveLock);
 
 	for (bool more = benchorch_find_row(chunks, model_version_id, F_UUID_EQ); more; more = benchorch_next_row(chunks))
-		if (benchorch_delete_row(chunks) == TM_Updated && benchorch_lock_row(chunks, false))
+		if (benchorch_is_free_now(chunks, benchorch_delete_row(chunks)))
 			benchorch_delete_row(chunks);
 	benchorch_close_table(chunks);
+}
+
+void
+benchorch_delete_chunks(const pg_uuid_t *model_version_id)
+{
+	delete_chunks("lane_chunks", "lane_chunks_model", UUIDPGetDatum(model_version_id));
+	delete_chunks("priority_chunks", "priority_chunks_model", UUIDPGetDatum(model_version_id));
 }
 
 /*
@@ -319,8 +326,7 @@ benchorch_refeed(PG_FUNCTION_ARGS)
 	}
 	else
 	{
-		delete_chunks("lane_chunks", "lane_chunks_model", values[0]);
-		delete_chunks("priority_chunks", "priority_chunks_model", values[0]);
+		benchorch_delete_chunks(PG_GETARG_UUID_P(0));
 	}
 	SPI_finish();
 	PG_RETURN_INT32((int32) found);

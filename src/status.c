@@ -185,24 +185,14 @@ benchorch_leave_claim(int64 claim_id, int n)
 	leave_claim(claim_id, n, &claim);
 }
 
-/* Has the worker failures in a row? */
-static bool
-has_failures(const pg_uuid_t *worker_id)
-{
-	Table	   *failures = benchorch_open_table("worker_failures", "worker_failures_pkey", AccessShareLock);
-	bool		found = benchorch_find_row(failures, UUIDPGetDatum(worker_id), F_UUID_EQ);
-
-	benchorch_close_table(failures);
-	return found;
-}
-
 /* n configs of the claim have been completed in this call. */
 static void
 end_success(int64 claim_id, int n)
 {
 	ClaimRow	claim;
 
-	if (leave_claim(claim_id, n, &claim) && claim.has_worker && has_failures(&claim.worker_id))
+	if (leave_claim(claim_id, n, &claim) && claim.has_worker &&
+		benchorch_has_row("worker_failures", "worker_failures_pkey", UUIDPGetDatum(&claim.worker_id), F_UUID_EQ))
 		benchorch_run(&forget_failures, (Datum[]){UUIDPGetDatum(&claim.worker_id)}, NULL);
 }
 

@@ -31,11 +31,6 @@ AS 'MODULE_PATHNAME', 'benchorch_start';
 COMMENT ON FUNCTION benchorch.start(bigint, bigint) IS
 	'The run of a claimed config begins now: deadline and blame count from here. Errors: 22023 NULL, BO001 stale claim';
 
-CREATE FUNCTION benchorch.forget_marks() RETURNS void
-LANGUAGE c VOLATILE
-AS 'MODULE_PATHNAME', 'benchorch_forget_marks';
-COMMENT ON FUNCTION benchorch.forget_marks() IS 'For who deletes from endgames: what this transaction has marked may have to be marked again';
-
 CREATE FUNCTION benchorch.mark_endgame(model_version_id uuid) RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

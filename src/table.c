@@ -56,6 +56,12 @@ benchorch_open_table(const char *name, const char *index, LOCKMODE mode)
 	return table;
 }
 
+bool
+benchorch_has_triggers(const Table *table)
+{
+	return table->rel->trigdesc != NULL;
+}
+
 static void
 end_scan(Table *table)
 {
@@ -124,6 +130,16 @@ benchorch_find_row(Table *table, Datum key, RegProcedure equal)
 	ScanKeyInit(&scan_key, 1, BTEqualStrategyNumber, equal, key);
 	benchorch_scan(table, &scan_key, 1);
 	return benchorch_next_row(table);
+}
+
+bool
+benchorch_has_row(const char *name, const char *index, Datum key, RegProcedure equal)
+{
+	Table	   *table = benchorch_open_table(name, index, AccessShareLock);
+	bool		found = benchorch_find_row(table, key, equal);
+
+	benchorch_close_table(table);
+	return found;
 }
 
 Datum
@@ -261,6 +277,12 @@ benchorch_update_row(Table *table, const int *columns, const Datum *values, int 
 	if (result == TM_Ok && new_entries)
 		insert_index_entries(table);
 	return changed_since(result);
+}
+
+bool
+benchorch_is_free_now(Table *table, TM_Result result)
+{
+	return (result == TM_Updated || result == TM_BeingModified) && benchorch_lock_row(table, false);
 }
 
 void

@@ -83,7 +83,10 @@ enum
 	MODEL_SOURCE,
 	MODEL_ARCHITECTURE,
 	MODEL_SUBMISSION,
-	MODEL_PAUSED
+	MODEL_PAUSED,
+	MODEL_PAUSED_BY,
+	MODEL_CREATED_AT,
+	MODEL_FINALIZED_AT
 };
 
 enum
@@ -100,12 +103,18 @@ typedef struct Table Table;
 extern Table *benchorch_open_table(const char *name, const char *index, LOCKMODE mode);
 extern void benchorch_close_table(Table *table);
 
+/* Has a user put triggers on it?  Then it is to be changed by statements, so that they fire. */
+extern bool benchorch_has_triggers(const Table *table);
+
 /* Begins a scan, with keys on columns of the index, under a new snapshot. */
 extern void benchorch_scan(Table *table, ScanKeyData *keys, int n);
 /* Goes to its next row; false where there is none. */
 extern bool benchorch_next_row(Table *table);
 /* The first row whose first index column is this key. */
 extern bool benchorch_find_row(Table *table, Datum key, RegProcedure equal);
+
+/* The same as a single step. */
+extern bool benchorch_has_row(const char *name, const char *index, Datum key, RegProcedure equal);
 
 /* Columns of the row, from 1; what they point to holds until the scan moves on. */
 extern Datum benchorch_row_value(Table *table, int column, bool *isnull);
@@ -124,6 +133,12 @@ extern bool benchorch_lock_row(Table *table, bool waits);
  */
 extern TM_Result benchorch_delete_row(Table *table);
 extern TM_Result benchorch_update_row(Table *table, const int *columns, const Datum *values, int n);
+
+/*
+ * After a change that was not TM_Ok: has the row a newer version, or only a lock
+ * of this transaction's own?  Then it is the row found, and locked.
+ */
+extern bool benchorch_is_free_now(Table *table, TM_Result result);
 
 /* All columns; nulls may be NULL: there is none. */
 extern void benchorch_add_row(Table *table, const Datum *values, const bool *nulls);
