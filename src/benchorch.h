@@ -2,7 +2,7 @@
  * What crosses the files of the extension, grouped by the file that defines
  * it.  A file calls only what lies below it:
  *
- *   claim -> lane, urgent -> beginning, take, recovery -> finalize    operators    update    hand_in -> results -> outcomes    direct
+ *   claim -> lane, urgent -> beginning, take, recovery -> finalize; claim -> runner -> take    operators    update    hand_in -> results -> outcomes    direct
  *     -> attempts -> status -> ready, progress -> rows -> table (table.h) -> plans, words
  *   matrix -> predict (template.h) -> template    matrix -> insert -> ready, rows
  *   lane, take, results -> reference -> adapters, subjects
@@ -149,6 +149,7 @@ typedef struct ConfigColumns
 		status,
 		started_at,
 		completed_at,
+		retry_count,
 		error_message,
 		lane_id,
 		template_id,
@@ -291,6 +292,25 @@ extern bool benchorch_ended_attempt(int64 config_id, int64 claim_id, ConfigStatu
 
 #define BENCHORCH_MAX_BATCH 500
 
+/* A config that was taken: what the result says of it. */
+typedef struct Taken
+{
+	int64		id;
+	int64		work;
+	pg_uuid_t	model_version_id;
+	int32		hardware_config_id; /* 0: any */
+	int32		framework_id;
+	int32		template_id;	/* 0: none */
+	int32		lane_id;
+	int32		priority;
+	int32		attempt;
+	int32		batch_size;		/* 0: none */
+	int32		sequence_length;	/* 0: none */
+	int32		gpus;
+	Datum		workload;		/* text; 0: none */
+	Datum		params;			/* jsonb */
+} Taken;
+
 /* A claim on its way. */
 typedef struct Claim
 {
@@ -309,6 +329,8 @@ typedef struct Claim
 	int64		ids[BENCHORCH_MAX_BATCH];
 	pg_uuid_t	models[BENCHORCH_MAX_BATCH];
 	ReturnSetInfo *rsinfo;
+	/* adds the row that says what was taken */
+	void (*put)(ReturnSetInfo *rsinfo, const struct Claim *claim, const Taken *taken);
 } Claim;
 
 /*
@@ -319,6 +341,18 @@ typedef struct Claim
  */
 extern bool benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, int32 lane_id);
 
+/* What a row of benchmark_configs says of its config, which is to be taken, or described. */
+extern Taken benchorch_read_taken(const ConfigRow *row);
+
+/* Input and output tokens of one request; false where that is not known. */
+extern bool benchorch_tokens(const Taken *taken, int32 *input, int32 *output);
+
+/* How long one run may take. */
+extern Interval benchorch_deadline(const Taken *taken);
+
+/* Rows of claimed_config. */
+extern void benchorch_put_claimed(ReturnSetInfo *rsinfo, const Claim *claim, const Taken *taken);
+
 static inline bool
 benchorch_is_paused(const Claim *claim, const pg_uuid_t *model_version_id)
 {
@@ -327,6 +361,11 @@ benchorch_is_paused(const Claim *claim, const pg_uuid_t *model_version_id)
 			return true;
 	return false;
 }
+
+/* --------------------------------------------------------------- in runner.c */
+
+/* Rows of described_run; without a claim (NULL) for who runs it by hand. */
+extern void benchorch_put_run(ReturnSetInfo *rsinfo, const Claim *claim, const Taken *taken);
 
 /* --------------------------------------------------------------- in urgent.c */
 
@@ -600,6 +639,15 @@ typedef struct KeptFramework
 	Datum		protocol;		/* text */
 	Datum		command;		/* text[] */
 	const char *adapter;		/* NULL: none */
+	/* as a worker has them (src/runner.sql): lists, texts; 0: none */
+	Datum		command_list;
+	Datum		server_command;
+	Datum		ready_command;
+	Datum		reset_command;
+	Datum		warmup_command;
+	Datum		env;
+	Datum		ready_timeout;	/* seconds, float8 */
+	Datum		details;		/* jsonb */
 } KeptFramework;
 
 typedef struct KeptTemplate

@@ -215,7 +215,12 @@ benchorch_kept_hardware(int32 id)
 }
 
 static Statement select_framework = {
-	.sql = "SELECT name, protocol, command, adapter FROM benchorch.frameworks WHERE id = $1",
+	.sql = "SELECT name, protocol, command, adapter,"
+	" pg_catalog.array_to_string(command, E'\\x1f', ''), pg_catalog.array_to_string(server_command, E'\\x1f', ''),"
+	" pg_catalog.array_to_string(ready_command, E'\\x1f', ''), pg_catalog.array_to_string(reset_command, E'\\x1f', ''),"
+	" pg_catalog.array_to_string(warmup_command, E'\\x1f', ''),"
+	" (SELECT pg_catalog.string_agg(e.key || E'\\x1e' || e.value, E'\\x1f') FROM pg_catalog.jsonb_each_text(env) AS e),"
+	" pg_catalog.date_part('epoch', ready_timeout), details FROM benchorch.frameworks WHERE id = $1",
 	.nargs = 1,
 	.types = {INT4OID}
 };
@@ -233,7 +238,8 @@ benchorch_kept_framework(int32 id)
 		return NULL;
 	adapter = benchorch_column_text(0, 4);
 	row = (KeptFramework){id, keep_column(1), keep_column(2), keep_column(3),
-						  adapter ? MemoryContextStrdup(kept.context, adapter) : NULL};
+						  adapter ? MemoryContextStrdup(kept.context, adapter) : NULL, keep_column(5), keep_column(6),
+						  keep_column(7), keep_column(8), keep_column(9), keep_column(10), keep_column(11), keep_column(12)};
 	framework = hash_search(kept.frameworks, &id, HASH_ENTER, NULL);
 	*framework = row;
 	return framework;

@@ -1,14 +1,18 @@
 /*
- * What a framework's placeholders stand for in a config, as a list that a
- * worker need not parse (src/runner.sql): in C, because every claimed config
- * asks.
+ * A config as a worker runs it (src/runner.sql): its commands, what their
+ * placeholders stand for, as a list that a worker need not parse, and what a
+ * runner is sent.
  */
 #include "benchorch.h"
 
+#include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
 
-PG_FUNCTION_INFO_V1(benchorch_placeholder_list);
+PG_FUNCTION_INFO_V1(benchorch_describe_run);
 
 /* The separators of lists. */
 #define BETWEEN '\x1f'			/* entries */
@@ -104,13 +108,13 @@ arguments(JsonbValue *words)
 	return list.data;
 }
 
-/* placeholder_list(config, framework_details) */
-Datum
-benchorch_placeholder_list(PG_FUNCTION_ARGS)
+/* ----------------------------------------------------------------- placeholders */
+
+/* What they stand for in a config that is described as a runner is sent it; details of the framework, or NULL. */
+static Datum
+placeholder_list(Jsonb *config, Jsonb *details)
 {
 	static const char nothing[] = {ARGUMENT, '\0'};
-	Jsonb	   *config = PG_GETARG_JSONB_P(0);
-	Jsonb	   *details = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
 	Jsonb	   *params = benchorch_member_object(config, "params");
 	Jsonb	   *words = benchorch_member_object(details, "arguments");
 	StringInfoData list;
@@ -173,5 +177,174 @@ benchorch_placeholder_list(PG_FUNCTION_ARGS)
 	FOR_EACH_MEMBER(words, name, value)
 	if (!has(params, name, &value))
 		add(&list, "arguments.", name, nothing);
-	PG_RETURN_TEXT_P(cstring_to_text_with_len(list.data, list.len));
+	return PointerGetDatum(cstring_to_text_with_len(list.data, list.len));
+}
+
+/* ------------------------------------------------------------------ the runner */
+
+/* A member of the object that a runner is sent. */
+static void
+put_member(JsonbParseState **state, const char *name, JsonbValue *value)
+{
+	JsonbValue	key = {.type = jbvString, .val.string = {.val = (char *) name, .len = (int) strlen(name)}};
+
+	pushJsonbValue(state, WJB_KEY, &key);
+	/* an array or object is put in whole */
+	pushJsonbValue(state, WJB_VALUE, value);
+}
+
+/* Where not present, null. */
+static void
+put_number(JsonbParseState **state, const char *name, bool present, int64 number)
+{
+	JsonbValue	value = {.type = jbvNull};
+
+	if (present)
+	{
+		value.type = jbvNumeric;
+		value.val.numeric = int64_to_numeric(number);
+	}
+	put_member(state, name, &value);
+}
+
+static void
+put_text(JsonbParseState **state, const char *name, Datum text)
+{
+	JsonbValue	value = {.type = jbvNull};
+
+	if (text)
+	{
+		value.type = jbvString;
+		value.val.string.val = VARDATA_ANY(DatumGetPointer(text));
+		value.val.string.len = VARSIZE_ANY_EXHDR(DatumGetPointer(text));
+	}
+	put_member(state, name, &value);
+}
+
+static void
+put_json(JsonbParseState **state, const char *name, Datum json)
+{
+	JsonbValue	value = {.type = jbvNull};
+
+	if (json)
+		JsonbToJsonbValue(DatumGetJsonbP(json), &value);
+	put_member(state, name, &value);
+}
+
+/* Deadlines are given in seconds, so they have neither days nor months. */
+static double
+seconds(Interval deadline)
+{
+	return deadline.time / (double) USECS_PER_SEC;
+}
+
+/* What a runner is sent (docs/runner-protocol.md). */
+static Jsonb *
+runner_line(const Taken *taken, const KeptModel *model, const KeptHardware *hardware, const KeptFramework *framework,
+			double deadline)
+{
+	const Workload *workload = taken->workload ? benchorch_kept_workload(TextDatumGetCString(taken->workload)) : NULL;
+	JsonbParseState *state = NULL;
+	JsonbValue	number = {.type = jbvNumeric};
+	int32		input = 0;
+	int32		output = 0;
+	bool		tokens = benchorch_tokens(taken, &input, &output);
+
+	number.val.numeric = DatumGetNumeric(DirectFunctionCall1(float8_numeric, Float8GetDatum(deadline)));
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	put_number(&state, "config_id", true, taken->id);
+	put_number(&state, "attempt", true, taken->attempt);
+	put_text(&state, "model", model == NULL ? (Datum) 0 : model->source ? model->source
+																		: model->name);
+	put_text(&state, "model_name", model ? model->name : (Datum) 0);
+	put_json(&state, "architecture", model ? model->architecture : (Datum) 0);
+	put_text(&state, "hardware", hardware ? hardware->name : (Datum) 0);
+	put_text(&state, "framework", framework ? framework->name : (Datum) 0);
+	put_text(&state, "workload", taken->workload);
+	put_text(&state, "dataset", workload ? CStringGetTextDatum(workload->dataset) : (Datum) 0);
+	put_number(&state, "batch_size", taken->batch_size > 0, taken->batch_size);
+	put_number(&state, "sequence_length", taken->sequence_length > 0, taken->sequence_length);
+	put_number(&state, "input_tokens", tokens, input);
+	put_number(&state, "output_tokens", tokens, output);
+	put_number(&state, "num_prompts", true, Max(32, 10 * (int64) Max(taken->batch_size, 1)));
+	put_number(&state, "gpus", true, taken->gpus);
+	put_number(&state, "seed", true, taken->id % (INT64CONST(1) << 31));
+	put_member(&state, "deadline_s", &number);
+	put_json(&state, "params", taken->params);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* One row of the result: described_run. */
+void
+benchorch_put_run(ReturnSetInfo *rsinfo, const Claim *claim, const Taken *taken)
+{
+	const KeptModel *model = benchorch_kept_model(&taken->model_version_id);
+	const KeptHardware *hardware = taken->hardware_config_id ? benchorch_kept_hardware(taken->hardware_config_id) : NULL;
+	const KeptFramework *framework = benchorch_kept_framework(taken->framework_id);
+	double		deadline = seconds(benchorch_deadline(taken));
+	Jsonb	   *line = runner_line(taken, model, hardware, framework, deadline);
+	Datum		values[20] = {0};
+	bool		nulls[20];
+
+	if (framework)
+	{
+		values[3] = framework->protocol;
+		values[5] = framework->name;
+		values[10] = framework->command_list;
+		values[11] = framework->server_command;
+		values[12] = framework->ready_command;
+		values[13] = framework->reset_command;
+		values[14] = framework->warmup_command;
+		values[15] = framework->ready_timeout;
+		values[17] = framework->env;
+	}
+	values[1] = claim ? Int64GetDatum(claim->claim_id) : (Datum) 0;
+	values[4] = hardware ? hardware->name : (Datum) 0;
+	values[6] = taken->workload;
+	values[7] = Int32GetDatum(taken->batch_size);
+	values[8] = Int32GetDatum(taken->sequence_length);
+	values[18] = placeholder_list(line, framework && framework->details ? DatumGetJsonbP(framework->details) : NULL);
+	values[19] = JsonbPGetDatum(line);
+	for (int column = 0; column < lengthof(values); column++)
+		nulls[column] = values[column] == (Datum) 0;
+
+		/* and those that are never NULL, or where 0 is a value */
+#define PUT(column, value) (values[column] = (value), nulls[column] = false)
+	PUT(0, Int64GetDatum(taken->id));
+	PUT(2, Int32GetDatum(taken->lane_id));
+	PUT(9, Int32GetDatum(taken->gpus));
+	if (framework)
+		PUT(15, framework->ready_timeout);
+	PUT(16, Float8GetDatum(deadline));
+#undef PUT
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* describe_run(config_id): the same without a claim. */
+Datum
+benchorch_describe_run(PG_FUNCTION_ARGS)
+{
+	int64		config_id;
+	ConfigTable *configs;
+	const ConfigRow *row;
+
+	benchorch_require(fcinfo, 0, "config_id");
+	config_id = PG_GETARG_INT64(0);
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	benchorch_begin_reference();
+	configs = benchorch_open_configs(&config_id, 1);
+	row = benchorch_read_next(configs);
+	if (row == NULL)
+		benchorch_no_such_config(config_id);
+	else
+	{
+		Taken		taken = benchorch_read_taken(row);
+
+		taken.attempt = DatumGetInt32(row->values[row->columns.retry_count]) + 1;
+		benchorch_put_run((ReturnSetInfo *) fcinfo->resultinfo, NULL, &taken);
+	}
+	benchorch_close_configs(configs);
+	SPI_finish();
+	PG_RETURN_NULL();
 }

@@ -17,24 +17,6 @@
 #include "utils/datum.h"
 #include "utils/timestamp.h"
 
-/* A config that was taken: what the result says of it. */
-typedef struct Taken
-{
-	int64		id;
-	int64		work;
-	pg_uuid_t	model_version_id;
-	int32		hardware_config_id; /* 0: any */
-	int32		framework_id;
-	int32		template_id;	/* 0: none */
-	int32		priority;
-	int32		attempt;
-	int32		batch_size;		/* 0: none */
-	int32		sequence_length;	/* 0: none */
-	int32		gpus;
-	Datum		workload;		/* text; 0: none */
-	Datum		params;			/* jsonb */
-} Taken;
-
 /* ------------------------------------------------------------------ the arrow */
 
 /* What a claim wants of one row. */
@@ -47,27 +29,21 @@ typedef struct Hint
 	Taken	   *taken;			/* what it was, where it is taken */
 } Hint;
 
-static bool
-become_running(ConfigRow *row, void *context)
+Taken
+benchorch_read_taken(const ConfigRow *row)
 {
-	const Hint *hint = context;
 	const ConfigColumns *at = &row->columns;
-	Taken	   *taken = hint->taken;
-	text	   *status = DatumGetTextPP(row->values[at->status]);
+	Taken		taken;
 
 #define INT32_OR_0(column) (row->nulls[at->column] ? 0 : DatumGetInt32(row->values[at->column]))
-	if (benchorch_status_from_bytes(VARDATA_ANY(status), VARSIZE_ANY_EXHDR(status)) != CONFIG_PENDING ||
-		DatumGetInt32(row->values[at->priority]) != hint->priority || !row->nulls[at->due_at] ||
-		(hint->lane_id && DatumGetInt32(row->values[at->lane_id]) != hint->lane_id))
-		return false;
-
-	*taken = (Taken){
+	taken = (Taken){
 		.id = DatumGetInt64(row->values[at->id]),
 		.model_version_id = *DatumGetUUIDP(row->values[at->model_version_id]),
 		.hardware_config_id = INT32_OR_0(hardware_config_id),
 		.framework_id = DatumGetInt32(row->values[at->framework_id]),
 		.template_id = INT32_OR_0(template_id),
-		.priority = hint->priority,
+		.lane_id = DatumGetInt32(row->values[at->lane_id]),
+		.priority = DatumGetInt32(row->values[at->priority]),
 		.attempt = DatumGetInt32(row->values[at->attempt]) + 1,
 		.batch_size = INT32_OR_0(batch_size),
 		.sequence_length = INT32_OR_0(sequence_length),
@@ -75,9 +51,22 @@ become_running(ConfigRow *row, void *context)
 		.workload = row->nulls[at->workload_type] ? (Datum) 0 : datumCopy(row->values[at->workload_type], false, -1),
 		.params = datumCopy(row->values[at->params], false, -1),
 	};
-	taken->work = row->nulls[at->expected_s] ? (int64) taken->batch_size * taken->sequence_length
-											 : (int64) rint(DatumGetFloat4(row->values[at->expected_s]) * 1000.0);
 #undef INT32_OR_0
+	taken.work = row->nulls[at->expected_s] ? (int64) taken.batch_size * taken.sequence_length
+											: (int64) rint(DatumGetFloat4(row->values[at->expected_s]) * 1000.0);
+	return taken;
+}
+
+static bool
+become_running(ConfigRow *row, void *context)
+{
+	const Hint *hint = context;
+	const ConfigColumns *at = &row->columns;
+
+	if (!benchorch_is_pending(row) || DatumGetInt32(row->values[at->priority]) != hint->priority ||
+		!row->nulls[at->due_at] || (hint->lane_id && DatumGetInt32(row->values[at->lane_id]) != hint->lane_id))
+		return false;
+	*hint->taken = benchorch_read_taken(row);
 
 	row->values[at->status] = hint->running;
 	row->values[at->claim_id] = Int64GetDatum(hint->claim->claim_id);
@@ -86,7 +75,7 @@ become_running(ConfigRow *row, void *context)
 	row->nulls[at->started_at] = false;
 	row->nulls[at->completed_at] = true;
 	row->values[at->run_started] = BoolGetDatum(false);
-	row->values[at->attempt] = Int32GetDatum(taken->attempt);
+	row->values[at->attempt] = Int32GetDatum(hint->taken->attempt);
 	row->values[at->version] = Int32GetDatum(DatumGetInt32(row->values[at->version]) + 1);
 	return true;
 }
@@ -106,21 +95,39 @@ by_urgency(const void *pa, const void *pb)
 	return (a->id > b->id) - (a->id < b->id);
 }
 
+Interval
+benchorch_deadline(const Taken *taken)
+{
+	const KeptTemplate *template = taken->template_id ? benchorch_kept_template(taken->template_id) : NULL;
+
+	return template ? template->deadline : (Interval){.time = 3600 * USECS_PER_SEC};
+}
+
+bool
+benchorch_tokens(const Taken *taken, int32 *input, int32 *output)
+{
+	const Workload *workload = taken->workload ? benchorch_kept_workload(TextDatumGetCString(taken->workload)) : NULL;
+
+	if (workload == NULL || taken->sequence_length == 0)
+		return false;
+	*output = (int32) floor(taken->sequence_length * workload->output_share + 0.5);
+	*input = taken->sequence_length - *output;
+	return true;
+}
+
 /* One row of the result: claimed_config, by column number from 0. */
-static void
-put_row(const Claim *claim, const Taken *taken)
+void
+benchorch_put_claimed(ReturnSetInfo *rsinfo, const Claim *claim, const Taken *taken)
 {
 	const KeptModel *model = benchorch_kept_model(&taken->model_version_id);
 	const KeptHardware *hardware = taken->hardware_config_id ? benchorch_kept_hardware(taken->hardware_config_id) : NULL;
 	const KeptFramework *framework = benchorch_kept_framework(taken->framework_id);
-	const KeptTemplate *template = taken->template_id ? benchorch_kept_template(taken->template_id) : NULL;
-	const Workload *workload = taken->workload ? benchorch_kept_workload(TextDatumGetCString(taken->workload)) : NULL;
-	Interval	deadline = {.time = 3600 * USECS_PER_SEC};
+	Interval	deadline = benchorch_deadline(taken);
+	int32		input;
+	int32		output;
 	Datum		values[23] = {0};
 	bool		nulls[23];
 
-	if (template)
-		deadline = template->deadline;
 	values[5] = model ? model->name : (Datum) 0;	/* model_name */
 	values[6] = model ? model->source : (Datum) 0;	/* model_source */
 	values[7] = model ? model->architecture : (Datum) 0;	/* architecture */
@@ -145,18 +152,16 @@ put_row(const Claim *claim, const Taken *taken)
 	PUT(4, UUIDPGetDatum(&taken->model_version_id));
 	PUT(10, Int32GetDatum(taken->framework_id));
 	PUT(14, IntervalPGetDatum(&deadline));
-	if (workload && taken->sequence_length)
+	if (benchorch_tokens(taken, &input, &output))
 	{
-		int32		output = (int32) floor(taken->sequence_length * workload->output_share + 0.5);
-
-		PUT(18, Int32GetDatum(taken->sequence_length - output));	/* input_tokens */
-		PUT(19, Int32GetDatum(output)); /* output_tokens */
+		PUT(18, Int32GetDatum(input));
+		PUT(19, Int32GetDatum(output));
 	}
 	PUT(20, Int32GetDatum(taken->gpus));
 	PUT(21, taken->params);
 	PUT(22, Int32GetDatum(taken->priority));
 #undef PUT
-	tuplestore_putvalues(claim->rsinfo->setResult, claim->rsinfo->setDesc, values, nulls);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
 /* ------------------------------------------------------------------- the claim */
@@ -206,7 +211,7 @@ benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, i
 		}
 		qsort(taken, ntaken, sizeof(Taken), by_urgency);
 		for (int i = 0; i < ntaken; i++)
-			put_row(claim, &taken[i]);
+			claim->put(claim->rsinfo, claim, &taken[i]);
 	}
 	/* their chunk is gone, and whoever holds them may roll back: they are hinted at anew */
 	if (npassed > 0)
