@@ -38,8 +38,9 @@ struct Table
 	Snapshot	snapshot;		/* of the scan */
 	TupleTableSlot *row;		/* what was found */
 	bool		locked;			/* by us, so that it can be changed without skipping */
-	TupleTableSlot *new;		/* these three: NULL until a row is written */
-	EState	   *estate;
+	bool		written;		/* anything */
+	TupleTableSlot *new;		/* NULL until a row is written */
+	EState	   *estate;			/* these two: NULL until an index needs an entry */
 	ResultRelInfo *info;
 };
 
@@ -83,12 +84,14 @@ benchorch_close_table(Table *table)
 	end_scan(table);
 	ExecDropSingleTupleTableSlot(table->row);
 	if (table->new)
+		ExecDropSingleTupleTableSlot(table->new);
+	if (table->estate)
 	{
 		ExecCloseIndices(table->info);
-		ExecDropSingleTupleTableSlot(table->new);
 		FreeExecutorState(table->estate);
-		CommandCounterIncrement();
 	}
+	if (table->written)
+		CommandCounterIncrement();
 	if (table->index)
 		index_close(table->index, NoLock);
 	table_close(table->rel, NoLock);
@@ -210,22 +213,27 @@ benchorch_lock_row(Table *table, bool waits)
 	return table->locked;
 }
 
-/* What comes first when a row is written. */
+/* The new row: its values are to be filled in and stored. */
 static void
-begin_writing(Table *table)
+begin_row(Table *table)
 {
+	table->written = true;
 	if (table->new)
-		return;
-	table->estate = CreateExecutorState();
-	table->info = makeNode(ResultRelInfo);
-	InitResultRelInfo(table->info, table->rel, 0, NULL, 0);
-	ExecOpenIndices(table->info, false);
-	table->new = MakeSingleTupleTableSlot(RelationGetDescr(table->rel), &TTSOpsVirtual);
+		ExecClearTuple(table->new);
+	else
+		table->new = MakeSingleTupleTableSlot(RelationGetDescr(table->rel), &TTSOpsVirtual);
 }
 
 static void
 insert_index_entries(Table *table)
 {
+	if (table->estate == NULL)
+	{
+		table->estate = CreateExecutorState();
+		table->info = makeNode(ResultRelInfo);
+		InitResultRelInfo(table->info, table->rel, 0, NULL, 0);
+		ExecOpenIndices(table->info, false);
+	}
 	if (table->info->ri_NumIndices > 0)
 		compat_insert_index_entries(table->info, table->new, table->estate);
 	ResetPerTupleExprContext(table->estate);
@@ -246,7 +254,7 @@ benchorch_delete_row(Table *table)
 	TM_FailureData failure;
 
 	PreventCommandIfReadOnly("DELETE");
-	begin_writing(table);
+	table->written = true;
 	return changed_since(table_tuple_delete(table->rel, &table->row->tts_tid, GetCurrentCommandId(true), table->snapshot,
 											InvalidSnapshot, table->locked, &failure, false));
 }
@@ -261,9 +269,8 @@ benchorch_update_row(Table *table, const int *columns, const Datum *values, int 
 	TM_Result	result;
 
 	PreventCommandIfReadOnly("UPDATE");
-	begin_writing(table);
+	begin_row(table);
 	slot_getallattrs(table->row);
-	ExecClearTuple(table->new);
 	memcpy(table->new->tts_values, table->row->tts_values, sizeof(Datum) * natts);
 	memcpy(table->new->tts_isnull, table->row->tts_isnull, sizeof(bool) * natts);
 	for (int i = 0; i < n; i++)
@@ -291,8 +298,7 @@ benchorch_add_row(Table *table, const Datum *values, const bool *nulls)
 	int			natts = RelationGetDescr(table->rel)->natts;
 
 	PreventCommandIfReadOnly("INSERT");
-	begin_writing(table);
-	ExecClearTuple(table->new);
+	begin_row(table);
 	memcpy(table->new->tts_values, values, sizeof(Datum) * natts);
 	if (nulls)
 		memcpy(table->new->tts_isnull, nulls, sizeof(bool) * natts);
