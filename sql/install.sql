@@ -23,16 +23,16 @@ SELECT attrelid::regclass AS table, attname AS time_without_zone
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 WHERE c.relnamespace = 'benchorch'::regnamespace AND a.atttypid = 'timestamp'::regtype;
 
--- where the columns stand that C reads and writes by position: src/table.h says the same
+-- the functions that the manual promises: arguments, their order and defaults
+\pset format unaligned
+-- (and where the columns stand that C reads and writes by position: src/table.h says the same)
 SELECT attrelid::regclass AS table, string_agg(attname, ' ' ORDER BY attnum) AS columns
 FROM pg_attribute
 WHERE attrelid::regclass::text IN ('benchorch.lane_chunks', 'benchorch.priority_chunks', 'benchorch.claims', 'benchorch.worker_leases',
-		'benchorch.workers', 'benchorch.progress_deltas', 'benchorch.endgames', 'benchorch.model_versions', 'benchorch.delayed_configs')
+		'benchorch.workers', 'benchorch.progress_deltas', 'benchorch.endgames', 'benchorch.model_versions', 'benchorch.delayed_configs',
+		'benchorch.benchmark_results')
 	AND attnum > 0
 GROUP BY attrelid ORDER BY attrelid::regclass::text;
-
--- the functions that the manual promises: arguments, their order and defaults
-\pset format unaligned
 SELECT p.proname AS function, pg_get_function_arguments(p.oid) AS arguments
 FROM pg_proc p
 WHERE p.pronamespace = 'benchorch'::regnamespace AND p.proname IN (

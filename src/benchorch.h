@@ -436,8 +436,12 @@ extern void benchorch_end_insert(NewConfigs *new);
 /* ------------------------------------------------------------- in progress.c */
 
 extern void benchorch_count(const pg_uuid_t *model_version_id, const int64 *changes);
-/* Running configs of these models have settled: marks those of which nothing is pending. */
-extern void benchorch_check_endgames(const pg_uuid_t *models, int n);
+/*
+ * Running configs of these models have settled: marks those of which nothing
+ * is pending.  by_lane: a worker had them, so what is pending is found soonest
+ * in lane chunks.
+ */
+extern void benchorch_check_endgames(const pg_uuid_t *models, int n, bool by_lane);
 extern void benchorch_mark_endgame(const pg_uuid_t *model_version_id);
 extern bool benchorch_is_marked(const pg_uuid_t *model_version_id);
 /* For who takes marks away: what this transaction has marked may have to be marked again. */

@@ -26,7 +26,7 @@ open_leases(void)
 	return benchorch_open_table("worker_leases", "worker_leases_pkey", RowExclusiveLock);
 }
 
-/* Where there is no lease yet, or somebody has put triggers on the table. */
+/* Where there is no lease yet, or somebody has put a trigger on the table. */
 static Statement set_lease = {
 	.sql = "INSERT INTO benchorch.worker_leases (worker_id, expires_at, heartbeat_at, lane_id) VALUES ($1, $2, $3, $4)"
 	" ON CONFLICT (worker_id) DO UPDATE SET expires_at = excluded.expires_at, heartbeat_at = excluded.heartbeat_at,"
@@ -52,7 +52,7 @@ renew_lease(Table *leases, const Claim *claim, int32 lane_id)
 		Int32GetDatum(lane_id)
 	};
 
-	if (benchorch_find_row(leases, values[0], F_UUID_EQ) && !benchorch_has_triggers(leases) &&
+	if (benchorch_find_row(leases, values[0], F_UUID_EQ) && benchorch_is_plain(leases) &&
 		(benchorch_update_row(leases, columns, values + 1, n) == TM_Ok ||
 		 (benchorch_lock_row(leases, true) && benchorch_update_row(leases, columns, values + 1, n) == TM_Ok)))
 		return;

@@ -228,18 +228,17 @@ is_anything_pending(Table *chunks, const pg_uuid_t *model_version_id)
 }
 
 void
-benchorch_check_endgames(const pg_uuid_t *models, int n)
+benchorch_check_endgames(const pg_uuid_t *models, int n, bool by_lane)
 {
 	Suspect    *suspects = palloc(sizeof(Suspect) * Max(n, 1));
 	Table	   *chunks;
 
 	for (int i = 0; i < n; i++)
 		suspects[i].model_version_id = &models[i];
-	/* one model: likely claimed by lanes; many: by priorities */
-	if (n == 1)
-		n = clear_by_heads("lane_chunks", "lane_chunks_model", LANE_CHUNK_NEXT, LANE_CHUNK_IDS, suspects, n);
-	if (n > 0)
-		n = clear_by_heads("priority_chunks", "priority_chunks_model", PRIORITY_CHUNK_NEXT, PRIORITY_CHUNK_IDS, suspects, n);
+	for (int i = 0; i < 2 && n > 0; i++)
+		n = (i == 0) == by_lane
+			? clear_by_heads("lane_chunks", "lane_chunks_model", LANE_CHUNK_NEXT, LANE_CHUNK_IDS, suspects, n)
+			: clear_by_heads("priority_chunks", "priority_chunks_model", PRIORITY_CHUNK_NEXT, PRIORITY_CHUNK_IDS, suspects, n);
 	if (n == 0)
 		return;
 	chunks = benchorch_open_table("lane_chunks", "lane_chunks_model", RowExclusiveLock);

@@ -19,15 +19,20 @@
  * the worker deletes its copy then.
  */
 #include "benchorch.h"
+#include "table.h"
 
 #include <math.h>
 
+#include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(benchorch_given_results);
@@ -185,12 +190,7 @@ static Statement insert_results = {
 	" reported, parsed, raw, log, environment)"
 	" SELECT " METRIC_COLUMNS
 	" config_id, claim_id, accepted, model_version_id, worker_id, adapter, method, flags, unchecked, reported, parsed, raw, log,"
-	" CASE WHEN details IS NULL THEN environment"
-	"  WHEN pg_catalog.jsonb_typeof(details -> 'environment') IS DISTINCT FROM 'object'"
-	"  THEN pg_catalog.jsonb_build_object('details', details)"
-	"  WHEN details - 'environment' = '{}' THEN details -> 'environment'"
-	"  ELSE (details -> 'environment') || pg_catalog.jsonb_build_object('details', details - 'environment') END"
-	" FROM benchorch.given_results()"
+	" environment FROM benchorch.given_results()"
 	" ON CONFLICT (config_id, claim_id) DO NOTHING RETURNING config_id, claim_id, id",
 };
 
@@ -205,7 +205,77 @@ typedef struct GivenResults
 static GivenResults *given = NULL;
 
 /*
- * given_results() -> rows of the type given_result.  So a statement takes any
+ * What is known of a run's environment: what a script gave, or of a worker's
+ * details the environment, and under "details" whatever else they have.
+ */
+static Datum
+whole_environment(const HandIn *item)
+{
+	Datum		key = CStringGetTextDatum("environment");
+	Jsonb	   *environment;
+	Jsonb	   *rest;
+	JsonbParseState *state = NULL;
+	JsonbValue	name = {.type = jbvString, .val.string = {.val = "details", .len = strlen("details")}};
+	JsonbValue	value;
+	Datum		details;
+
+	if (item->details == (Datum) 0)
+		return item->environment;
+	environment = benchorch_member_object(DatumGetJsonbP(item->details), "environment");
+	rest = environment ? DatumGetJsonbP(DirectFunctionCall2(jsonb_delete, item->details, key)) : DatumGetJsonbP(item->details);
+	if (environment && JB_ROOT_COUNT(rest) == 0)
+		return JsonbPGetDatum(environment);
+	JsonbToJsonbValue(rest, &value);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	pushJsonbValue(&state, WJB_KEY, &name);
+	pushJsonbValue(&state, WJB_VALUE, &value);
+	details = JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	return environment ? DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(environment), details) : details;
+}
+
+StaticAssertDecl(RESULT_METRICS + METRICS == RESULT_PARSED, "metrics stand in benchmark_results as table.h says");
+
+/* An item's columns of benchmark_results, by position from 0; NULL where there is none. */
+static void
+result_columns(const HandIn *item, bool accepted, Datum *values, bool *nulls)
+{
+	memset(values, 0, sizeof(Datum) * RESULT_COLUMNS);
+	values[RESULT_MODEL - 1] = item->exists ? UUIDPGetDatum(&item->model_version_id) : (Datum) 0;
+	values[RESULT_WORKER - 1] = item->has_worker ? UUIDPGetDatum(&item->worker_id) : (Datum) 0;
+	values[RESULT_ADAPTER - 1] = item->adapter ? CStringGetTextDatum(item->adapter) : (Datum) 0;
+	values[RESULT_PARSED - 1] = item->parsed ? JsonbPGetDatum(item->parsed) : (Datum) 0;
+	values[RESULT_RAW - 1] = item->raw;
+	values[RESULT_LOG - 1] = item->log;
+	values[RESULT_ENVIRONMENT - 1] = whole_environment(item);
+	if (item->parsed)
+	{
+		values[RESULT_METHOD - 1] = item->metrics.method;
+		values[RESULT_FLAGS - 1] = item->metrics.flags;
+		values[RESULT_UNCHECKED - 1] = item->metrics.unchecked;
+		values[RESULT_REPORTED - 1] = item->metrics.reported;
+	}
+	else
+	{
+		values[RESULT_METHOD - 1] = PointerGetDatum(construct_empty_array(TEXTOID));
+		values[RESULT_FLAGS - 1] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"bad_output\": {}}"));
+		values[RESULT_UNCHECKED - 1] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		values[RESULT_REPORTED - 1] = values[RESULT_UNCHECKED - 1];
+	}
+	for (int column = 0; column < RESULT_COLUMNS; column++)
+		nulls[column] = values[column] == (Datum) 0;
+
+	/* where 0 is a value */
+	for (int metric = 0; metric < METRICS && item->parsed; metric++)
+		nulls[RESULT_METRICS - 1 + metric] =
+			!benchorch_metric_datum(&item->metrics, metric, &values[RESULT_METRICS - 1 + metric]);
+	values[RESULT_CONFIG - 1] = Int64GetDatum(item->config_id);
+	values[RESULT_CLAIM - 1] = Int64GetDatum(item->claim_id);
+	values[RESULT_ACCEPTED - 1] = BoolGetDatum(accepted);
+	nulls[RESULT_CONFIG - 1] = nulls[RESULT_CLAIM - 1] = nulls[RESULT_ACCEPTED - 1] = false;
+}
+
+/*
+ * given_results() -> rows of benchmark_results.  So a statement takes any
  * number of results of any size as they are; as parameters they would be a
  * dozen arrays, limited to 1 GB each.
  */
@@ -213,71 +283,50 @@ Datum
 benchorch_given_results(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	enum
-	{
-		/* after the metrics, as in the type */
-		GIVEN_CONFIG = METRICS,
-		GIVEN_CLAIM,
-		GIVEN_ACCEPTED,
-		GIVEN_MODEL,
-		GIVEN_WORKER,
-		GIVEN_ADAPTER,
-		GIVEN_METHOD,
-		GIVEN_FLAGS,
-		GIVEN_UNCHECKED,
-		GIVEN_REPORTED,
-		GIVEN_PARSED,
-		GIVEN_RAW,
-		GIVEN_LOG,
-		GIVEN_ENVIRONMENT,
-		GIVEN_DETAILS,
-		GIVEN_COLUMNS
-	};
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (rsinfo->setDesc->natts != GIVEN_COLUMNS)
-		elog(ERROR, "type benchorch.given_result must have %d columns", GIVEN_COLUMNS);
+	if (rsinfo->setDesc->natts < RESULT_COLUMNS)
+		elog(ERROR, "benchorch.benchmark_results must have at least %d columns", RESULT_COLUMNS);
 	for (int i = 0; given && i < given->n; i++)
 	{
-		HandIn	   *item = given->items[i];
-		Datum		values[GIVEN_COLUMNS] = {0};
-		bool		nulls[GIVEN_COLUMNS];
+		Datum	   *values = palloc0(sizeof(Datum) * rsinfo->setDesc->natts);
+		bool	   *nulls = palloc(sizeof(bool) * rsinfo->setDesc->natts);
 
-		if (item->parsed)
-		{
-			for (int metric = 0; metric < METRICS; metric++)
-				nulls[metric] = !benchorch_metric_datum(&item->metrics, metric, &values[metric]);
-			values[GIVEN_METHOD] = item->metrics.method;
-			values[GIVEN_FLAGS] = item->metrics.flags;
-			values[GIVEN_UNCHECKED] = item->metrics.unchecked;
-			values[GIVEN_REPORTED] = item->metrics.reported;
-		}
-		else
-		{
-			for (int metric = 0; metric < METRICS; metric++)
-				nulls[metric] = true;
-			values[GIVEN_METHOD] = PointerGetDatum(construct_empty_array(TEXTOID));
-			values[GIVEN_FLAGS] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"bad_output\": {}}"));
-			values[GIVEN_UNCHECKED] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
-			values[GIVEN_REPORTED] = values[GIVEN_UNCHECKED];
-		}
-		values[GIVEN_MODEL] = item->exists ? UUIDPGetDatum(&item->model_version_id) : (Datum) 0;
-		values[GIVEN_WORKER] = item->has_worker ? UUIDPGetDatum(&item->worker_id) : (Datum) 0;
-		values[GIVEN_ADAPTER] = item->adapter ? CStringGetTextDatum(item->adapter) : (Datum) 0;
-		values[GIVEN_PARSED] = item->parsed ? JsonbPGetDatum(item->parsed) : (Datum) 0;
-		values[GIVEN_RAW] = item->raw;
-		values[GIVEN_LOG] = item->log;
-		values[GIVEN_ENVIRONMENT] = item->environment;
-		values[GIVEN_DETAILS] = item->details;
-		for (int column = METRICS; column < GIVEN_COLUMNS; column++)
-			nulls[column] = values[column] == (Datum) 0;
-		values[GIVEN_CONFIG] = Int64GetDatum(item->config_id);
-		values[GIVEN_CLAIM] = Int64GetDatum(item->claim_id);
-		values[GIVEN_ACCEPTED] = BoolGetDatum(given->accepted);
-		nulls[GIVEN_CONFIG] = nulls[GIVEN_CLAIM] = nulls[GIVEN_ACCEPTED] = false;
+		memset(nulls, true, rsinfo->setDesc->natts);
+		result_columns(given->items[i], given->accepted, values, nulls);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/*
+ * Stores accepted results without the executor; false where only a statement
+ * will do.  Their configs have just been completed under these claims, so none
+ * of them is there already.
+ */
+static bool
+append_accepted(HandIn **items, int n)
+{
+	Oid			sequence = get_relname_relid("benchmark_results_id_seq", get_namespace_oid("benchorch", false));
+	Table	   *results = benchorch_open_table("benchmark_results", NULL, RowExclusiveLock);
+	bool		plain = benchorch_is_plain(results) && benchorch_columns(results) == RESULT_COLUMNS;
+
+	for (int i = 0; plain && i < n; i++)
+	{
+		Datum		values[RESULT_COLUMNS];
+		bool		nulls[RESULT_COLUMNS];
+		Datum		id = DirectFunctionCall1(nextval_oid, ObjectIdGetDatum(sequence));
+
+		result_columns(items[i], true, values, nulls);
+		values[RESULT_ID - 1] = id;
+		values[RESULT_CREATED_AT - 1] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+		nulls[RESULT_ID - 1] = nulls[RESULT_CREATED_AT - 1] = false;
+		benchorch_add_row(results, values, nulls);
+		items[i]->result_id = DatumGetInt64(id);
+		items[i]->answered = true;
+	}
+	benchorch_close_table(results);
+	return plain;
 }
 
 /*
@@ -295,7 +344,7 @@ store(HandIn *items, const int *order, int n, bool (*wanted)(const HandIn *), bo
 	for (int i = 0; i < n; i++)
 		if (wanted(&items[order[i]]))
 			results.items[results.n++] = &items[order[i]];
-	if (results.n == 0)
+	if (results.n == 0 || (accepted && append_accepted(results.items, results.n)))
 		return;
 	PG_TRY();
 	{

@@ -3,26 +3,10 @@
  * and tools.sql, what is wrong with them by checks.sql.
  */
 
-CREATE TYPE benchorch.given_result AS
-(
-	ttft_mean_ms float8, ttft_p50_ms float8, ttft_p90_ms float8, ttft_p95_ms float8, ttft_p99_ms float8,
-	tpot_mean_ms float8, tpot_p50_ms float8, tpot_p90_ms float8, tpot_p95_ms float8, tpot_p99_ms float8,
-	itl_mean_ms float8, itl_p50_ms float8, itl_p95_ms float8, itl_p99_ms float8,
-	e2e_mean_ms float8, e2e_p50_ms float8, e2e_p90_ms float8, e2e_p95_ms float8, e2e_p99_ms float8,
-	requests_per_s float8, output_tokens_per_s float8, total_tokens_per_s float8, goodput_per_s float8, concurrency_mean float8,
-	requests_completed bigint, requests_failed bigint, input_tokens bigint, output_tokens bigint,
-	duration_s float8, gpu_memory_peak_bytes bigint, host_memory_peak_bytes bigint, energy_j float8,
-	roofline_prefill float8, roofline_decode float8, roofline_prefill_measured float8, roofline_decode_measured float8,
-	accuracy float8, noise_rel float8,
-	config_id bigint, claim_id bigint, accepted boolean, model_version_id uuid, worker_id uuid, adapter text,
-	method text[], flags jsonb, unchecked jsonb, reported jsonb, parsed jsonb, raw bytea, log bytea, environment jsonb, details jsonb
-);
-COMMENT ON TYPE benchorch.given_result IS 'A result on its way into benchmark_results; internal';
-
-CREATE FUNCTION benchorch.given_results() RETURNS SETOF benchorch.given_result
+CREATE FUNCTION benchorch.given_results() RETURNS SETOF benchorch.benchmark_results
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'benchorch_given_results';
-COMMENT ON FUNCTION benchorch.given_results() IS 'The results that a call has at hand, as rows; internal';
+COMMENT ON FUNCTION benchorch.given_results() IS 'The results that a call has at hand, as rows without ids; internal';
 
 CREATE FUNCTION benchorch.hand_in(config_id bigint, claim_id bigint, outcome text, output bytea, log bytea DEFAULT NULL,
 	details jsonb DEFAULT NULL, OUT accepted boolean, OUT status text, OUT result_id bigint) RETURNS record

@@ -185,15 +185,17 @@ benchorch_leave_claim(int64 claim_id, int n)
 	leave_claim(claim_id, n, &claim);
 }
 
-/* n configs of the claim have been completed in this call. */
-static void
+/* n configs of the claim have been completed in this call; did a worker have them? */
+static bool
 end_success(int64 claim_id, int n)
 {
 	ClaimRow	claim;
 
-	if (leave_claim(claim_id, n, &claim) && claim.has_worker &&
-		benchorch_has_row("worker_failures", "worker_failures_pkey", UUIDPGetDatum(&claim.worker_id), F_UUID_EQ))
+	if (!leave_claim(claim_id, n, &claim) || !claim.has_worker)
+		return false;
+	if (benchorch_has_row("worker_failures", "worker_failures_pkey", UUIDPGetDatum(&claim.worker_id), F_UUID_EQ))
 		benchorch_run(&forget_failures, (Datum[]){UUIDPGetDatum(&claim.worker_id)}, NULL);
+	return true;
 }
 
 /* ------------------------------------------------------ running -> completed */
@@ -263,6 +265,7 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 	pg_uuid_t  *models = palloc(sizeof(pg_uuid_t) * Max(n, 1));
 	Completion	completion = {.completed = CStringGetTextDatum("completed"), .now = GetCurrentTimestamp()};
 	ConfigTable *configs;
+	bool		by_lane = false;
 	int			unique = 0;
 	int			end;
 
@@ -295,11 +298,11 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 	{
 		for (end = start + 1; end < unique && pairs[end].claim_id == pairs[start].claim_id; end++)
 			;
-		end_success(pairs[start].claim_id, end - start);
+		by_lane |= end_success(pairs[start].claim_id, end - start);
 	}
 	for (int i = 0; i < unique; i++)
 		models[i] = pairs[i].model_version_id;
-	benchorch_check_endgames(models, benchorch_count_moves(models, unique, CONFIG_RUNNING, CONFIG_COMPLETED));
+	benchorch_check_endgames(models, benchorch_count_moves(models, unique, CONFIG_RUNNING, CONFIG_COMPLETED), by_lane);
 }
 
 /* ---------------------------------- running, pending -> skipped, cancelled, failed */
@@ -336,7 +339,7 @@ benchorch_settle(const Config *config, ConfigStatus status, const char *message,
 	if (config->status == CONFIG_PENDING)
 		benchorch_mark_endgame(&config->model_version_id);
 	else
-		benchorch_check_endgames(&config->model_version_id, 1);
+		benchorch_check_endgames(&config->model_version_id, 1, true);
 }
 
 /* ------------------------------------------------------- running -> pending again */

@@ -58,9 +58,18 @@ benchorch_open_table(const char *name, const char *index, LOCKMODE mode)
 }
 
 bool
-benchorch_has_triggers(const Table *table)
+benchorch_is_plain(const Table *table)
 {
-	return table->rel->trigdesc != NULL;
+	const TupleConstr *constraints = RelationGetDescr(table->rel)->constr;
+
+	return table->rel->trigdesc == NULL && table->rel->rd_rules == NULL &&
+		!(constraints && (constraints->num_check > 0 || constraints->has_generated_stored));
+}
+
+int
+benchorch_columns(const Table *table)
+{
+	return RelationGetDescr(table->rel)->natts;
 }
 
 static void

@@ -91,6 +91,28 @@ enum
 
 enum
 {
+	RESULT_ID = 1,
+	RESULT_CONFIG,
+	RESULT_CLAIM,
+	RESULT_MODEL,
+	RESULT_WORKER,
+	RESULT_ACCEPTED,
+	RESULT_CREATED_AT,
+	RESULT_ADAPTER,
+	RESULT_METHOD,
+	RESULT_FLAGS,
+	RESULT_UNCHECKED,
+	RESULT_REPORTED,
+	RESULT_METRICS,				/* the first of them, in the order of BENCHORCH_METRICS */
+	RESULT_PARSED = RESULT_METRICS + 38,
+	RESULT_RAW,
+	RESULT_LOG,
+	RESULT_ENVIRONMENT,
+	RESULT_COLUMNS = RESULT_ENVIRONMENT + 4
+};
+
+enum
+{
 	DELAYED_CONFIG = 1,
 	DELAYED_MODEL,
 	DELAYED_DUE_AT
@@ -103,8 +125,10 @@ typedef struct Table Table;
 extern Table *benchorch_open_table(const char *name, const char *index, LOCKMODE mode);
 extern void benchorch_close_table(Table *table);
 
-/* Has a user put triggers on it?  Then it is to be changed by statements, so that they fire. */
-extern bool benchorch_has_triggers(const Table *table);
+/* Has nobody put triggers, rules, checks or generated columns on it?  Else it is to be changed by statements, which see to them. */
+extern bool benchorch_is_plain(const Table *table);
+
+extern int benchorch_columns(const Table *table);
 
 /* Begins a scan, with keys on columns of the index, under a new snapshot. */
 extern void benchorch_scan(Table *table, ScanKeyData *keys, int n);
