@@ -25,14 +25,6 @@ WHERE c.relnamespace = 'benchorch'::regnamespace AND a.atttypid = 'timestamp'::r
 
 -- the functions that the manual promises: arguments, their order and defaults
 \pset format unaligned
--- (and where the columns stand that C reads and writes by position: src/table.h says the same)
-SELECT attrelid::regclass AS table, string_agg(attname, ' ' ORDER BY attnum) AS columns
-FROM pg_attribute
-WHERE attrelid::regclass::text IN ('benchorch.lane_chunks', 'benchorch.priority_chunks', 'benchorch.claims', 'benchorch.worker_leases',
-		'benchorch.workers', 'benchorch.progress_deltas', 'benchorch.endgames', 'benchorch.model_versions', 'benchorch.delayed_configs',
-		'benchorch.benchmark_results')
-	AND attnum > 0
-GROUP BY attrelid ORDER BY attrelid::regclass::text;
 SELECT p.proname AS function, pg_get_function_arguments(p.oid) AS arguments
 FROM pg_proc p
 WHERE p.pronamespace = 'benchorch'::regnamespace AND p.proname IN (
@@ -43,6 +35,15 @@ WHERE p.pronamespace = 'benchorch'::regnamespace AND p.proname IN (
 	'grant_worker', 'grant_operator', 'grant_reader', 'submit', 'pause', 'resume', 'reprioritize', 'drain_worker',
 	'quarantine_worker', 'unquarantine_worker', 'explain_empty', 'logs')
 ORDER BY p.proname COLLATE "C";
+
+-- where the columns stand that C reads and writes by position: src/table.h says the same
+SELECT attrelid::regclass AS table, string_agg(attname, ' ' ORDER BY attnum) AS columns
+FROM pg_attribute
+WHERE attrelid::regclass::text IN ('benchorch.lane_chunks', 'benchorch.priority_chunks', 'benchorch.claims', 'benchorch.worker_leases',
+		'benchorch.workers', 'benchorch.progress_deltas', 'benchorch.endgames', 'benchorch.model_versions', 'benchorch.delayed_configs',
+		'benchorch.benchmark_results')
+	AND attnum > 0
+GROUP BY attrelid ORDER BY attrelid::regclass::text;
 \pset format aligned
 SELECT a.attname AS claim_batch_returns, format_type(a.atttypid, a.atttypmod) AS type
 FROM pg_proc p JOIN pg_type t ON t.oid = p.prorettype JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0
