@@ -539,7 +539,7 @@ pop_chunk(Chunks *chunks, Hints *hints, Share *share)
 	{
 		TM_Result	result;
 
-		if (!is_takeable(chunks))
+		if (!is_takeable(chunks) || benchorch_is_held(chunks->table))
 			continue;
 		result = take_hints(chunks, hints, share);
 		if (benchorch_is_free_now(chunks->table, result) && is_takeable(chunks))

@@ -18,12 +18,14 @@
 #include "benchorch.h"
 #include "table.h"
 
+#include "access/htup_details.h"
 #include "access/relscan.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "compat.h"
 #include "miscadmin.h"
+#include "storage/procarray.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -210,6 +212,18 @@ benchorch_lock_newest(Relation rel, TupleTableSlot *slot, Snapshot snapshot, Com
 		default:
 			elog(ERROR, "unexpected result of locking a row: %d", result);
 	}
+}
+
+bool
+benchorch_is_held(Table *table)
+{
+	HeapTupleHeader header = ExecFetchSlotHeapTuple(table->row, false, NULL)->t_data;
+	TransactionId xmax = HeapTupleHeaderGetRawXmax(header);
+
+	/* several lockers are a matter for who tries */
+	if (header->t_infomask & (HEAP_XMAX_INVALID | HEAP_XMAX_IS_MULTI))
+		return false;
+	return !TransactionIdIsCurrentTransactionId(xmax) && TransactionIdIsInProgress(xmax);
 }
 
 bool

@@ -144,6 +144,9 @@ extern bool benchorch_has_row(const char *name, const char *index, Datum key, Re
 extern Datum benchorch_row_value(Table *table, int column, bool *isnull);
 extern Datum benchorch_row_datum(Table *table, int column);
 
+/* Is somebody else changing or locking the row, as far as a look at it tells?  Spares trying to change it. */
+extern bool benchorch_is_held(Table *table);
+
 /*
  * Locks the newest version of the row, which becomes the row found; false
  * where it is gone or, without waits, held by somebody.

@@ -147,7 +147,8 @@ benchorch_claim_most_urgent(Claim *claim)
 		hints->n = 0;
 		open_chunks(&chunks, claim);
 		while (hints->n < need && (more = next_chunk(&chunks)))
-			if (benchorch_is_free_now(chunks.table, take_hints(chunks.table, hints, need)))
+			if (!benchorch_is_held(chunks.table) &&
+				benchorch_is_free_now(chunks.table, take_hints(chunks.table, hints, need)))
 				take_hints(chunks.table, hints, need);
 		benchorch_close_table(chunks.table);
 		/* ... and take what of them is pending; stale ones call for another round */
