@@ -436,15 +436,22 @@ argmax(const float *x, int n)
 }
 
 static float
-read_memory(const void *from, size_t bytes)
+read_memory(const void *from, size_t apart, size_t bytes)
 {
-	const float *at = from;
-	vector		total[4] = {0};
+	vector		total[CPU_STREAMS] = {0};
 
-	for (size_t i = 0; i < bytes / 4; i += 4 * LANES)
+	for (size_t i = 0; i < bytes; i += 128)
 #pragma GCC unroll 4
-		for (int j = 0; j < 4; j++)
-			total[j] += load(at + i + (size_t) (j * LANES));
+		for (int stream = 0; stream < CPU_STREAMS; stream++)
+		{
+			const char *at = (const char *) from + (size_t) stream * apart + i;
+
+			__builtin_prefetch(at + CPU_STREAM_AHEAD);
+			__builtin_prefetch(at + CPU_STREAM_AHEAD + 64);
+#pragma GCC unroll 8
+			for (int j = 0; j < 128; j += VECTOR_BYTES)
+				total[stream] += load((const float *) (at + j));
+		}
 	return sum(total[0] + total[1] + total[2] + total[3]);
 }
 

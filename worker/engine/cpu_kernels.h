@@ -13,6 +13,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * Memory is read as that many streams, which begin some way from each other and
+ * are gone through side by side: it answers sooner than to one, for what a CPU
+ * asks for ahead of time ends at a page, and each stream has its own.
+ */
+#define CPU_STREAMS 4
+
+/* how far ahead a stream is asked for, in bytes */
+#define CPU_STREAM_AHEAD 2048
+
 struct cpu_kernels
 {
 	const char *name;
@@ -53,8 +63,8 @@ struct cpu_kernels
 	/* the first index of the largest value */
 	int (*argmax)(const float *x, int n);
 
-	/* reads bytes (a multiple of 256) and nothing else; the sum keeps the compiler honest */
-	float (*read)(const void *from, size_t bytes);
+	/* reads bytes (a multiple of 128) of each stream and nothing else; the sum keeps the compiler honest */
+	float (*read)(const void *from, size_t apart, size_t bytes);
 
 	/* one row of synthetic weights, see model.c */
 	void (*fill)(float *to, uint64_t key, int n, float scale, float offset);
