@@ -139,8 +139,14 @@ multiply_item(void *argument, int item, int thread)
 		cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_TRANSPOSE, size, rows, size, 1.0f, a, size,
 						b + (size_t) first * (size_t) size, size, 0.0f, c + first, size);
 	else
-		cpu->kernels->product_f32(b + (size_t) first * (size_t) size, (size_t) size, rows, size, a, (size_t) size, size,
-								  c + first, (size_t) size, false);
+	{
+		struct cpu_product product = {
+			.k = size, .x = a, .ldx = (size_t) size, .columns = size, .ldy = (size_t) size
+		};
+
+		cpu_cut(product.streams, b + (size_t) first * (size_t) size, (size_t) size * sizeof(float), rows, c + first);
+		cpu->kernels->product_f32(&product);
+	}
 }
 
 bool
