@@ -70,6 +70,7 @@ static const struct shape shapes[] = {
 	{"batch 3, norm of q and k", {SHAPE(2, 136, 3, 1, 128, 104, 61), .qk_norm = true}, 3, 9, 3},
 	{"batch 4, groups of 7", {SHAPE(1, 128, 7, 1, 64, 72, 33), .tied_embeddings = true}, 4, 3, 3},
 	{"groups of 9: two chunks of heads", {SHAPE(1, 64, 9, 1, 64, 64, 35), .qkv_bias = true}, 1, 30, 3},
+	{"groups of 5 heads of 128", {SHAPE(1, 64, 5, 1, 128, 64, 40)}, 1, 30, 2},
 	{"batch 5: the library's products", {SHAPE(2, 72, 4, 2, 64, 88, 45), .qkv_bias = true, .qk_norm = true}, 5, 7, 3},
 	{"batch 17", {SHAPE(1, 64, 2, 2, 64, 64, 37)}, 17, 4, 2},
 	{"batch 64", {SHAPE(1, 64, 1, 1, 64, 64, 30)}, 64, 2, 2},
