@@ -16,8 +16,12 @@ use Test::More;
 my $engine = $ENV{BENCHORCH_ENGINE} // 'build/benchorch-engine';
 my $rehearsal = getcwd() . '/build/rehearsal';
 my $folder = tempdir(CLEANUP => 1);
-my %small = (n_layers => 1, hidden_size => 64, n_heads => 1, n_kv_heads => 1, head_dim => 64, ffn_dim => 64, vocab_size => 64);
-my %large = (%small, n_layers => 32, hidden_size => 4096, n_heads => 32, n_kv_heads => 8, head_dim => 128, ffn_dim => 14336);
+my %small = (
+	n_layers => 1, hidden_size => 64, n_heads => 1, n_kv_heads => 1, head_dim => 64,
+	ffn_dim => 64, vocab_size => 64);
+my %large = (
+	%small, n_layers => 32, hidden_size => 4096, n_heads => 32, n_kv_heads => 8, head_dim => 128,
+	ffn_dim => 14336);
 
 plan skip_all => 'there is no g++ for the emulated GPU' unless -e "$rehearsal/benchorch-engine-cuda.so";
 
@@ -27,7 +31,8 @@ sub engine
 	my ($architecture, $batch, $input, $budget) = @_;
 	my $command = "$engine --backend cuda --precision bf16 --architecture '" . encode_json($architecture) .
 		"' --batch-size $batch --input-tokens $input --output-tokens 4 --budget $budget";
-	my $status = system("BENCHORCH_ENGINE_PLUGINS=$rehearsal LD_LIBRARY_PATH=$rehearsal $command >$folder/out 2>$folder/err");
+	my $status = system("BENCHORCH_ENGINE_PLUGINS=$rehearsal LD_LIBRARY_PATH=$rehearsal " .
+		"$command >$folder/out 2>$folder/err");
 	my @outputs;
 
 	for my $name (qw(out err))
@@ -46,7 +51,8 @@ like($err, qr/does not fit: weights [\d.]+ \+ KV cache [\d.]+ \+ .* GiB, availab
 my ($line) = $err =~ /^(\{.*\})$/m;
 my $oom = decode_json($line // '{}');
 is($oom->{outcome}, 'gpu_oom', 'the outcome for programs');
-is($oom->{needed_bytes}, sum(@$oom{qw(weights_bytes kv_cache_bytes activations_bytes library_bytes)}), 'the arithmetic adds up');
+is($oom->{needed_bytes}, sum(@$oom{qw(weights_bytes kv_cache_bytes activations_bytes library_bytes)}),
+	'the arithmetic adds up');
 cmp_ok($oom->{needed_bytes}, '>', $oom->{available_bytes}, 'and is more than there is');
 
 ($code, $out, $err) = engine(\%small, 1, 8, 1);
