@@ -17,6 +17,9 @@
 #include <time.h>
 
 #include "backend.h"
+#ifdef CUDA_EMULATION
+#include "cuda_product.h"
+#endif
 #include "machine.h"
 #include "transformer.h"
 
@@ -67,6 +70,7 @@ static const struct shape shapes[] = {
 	{"batch 3, norm of q and k", {SHAPE(2, 136, 3, 1, 128, 104, 61), .qk_norm = true}, 3, 9, 3},
 	{"batch 4, groups of 7", {SHAPE(1, 128, 7, 1, 64, 72, 33), .tied_embeddings = true}, 4, 3, 3},
 	{"groups of 9: two chunks of heads", {SHAPE(1, 64, 9, 1, 64, 64, 35), .qkv_bias = true}, 1, 30, 3},
+	{"groups of 5 heads of 128", {SHAPE(1, 64, 5, 1, 128, 64, 40)}, 1, 30, 2},
 	{"batch 5: the library's products", {SHAPE(2, 72, 4, 2, 64, 88, 45), .qkv_bias = true, .qk_norm = true}, 5, 7, 3},
 	{"batch 17", {SHAPE(1, 64, 2, 2, 64, 64, 37)}, 17, 4, 2},
 	{"batch 64", {SHAPE(1, 64, 1, 1, 64, 64, 30)}, 64, 2, 2},
@@ -195,6 +199,40 @@ find_backend(void)
 	return &benchorch_engine_backend;
 }
 
+static struct cuda_product
+product_of_rows(int rows)
+{
+	static uint16_t weights[16];
+	static uint16_t x[8 * (CUDA_MOST_SHAPES + 1)];
+	static float y[2 * (CUDA_MOST_SHAPES + 1)];
+
+	return (struct cuda_product){weights, x, y, rows, 2, 8, CUDA_FLOATS};
+}
+
+/* what is in use keeps the algorithm that was the best, however many shapes a lane has seen */
+static void
+test_many_shapes(void)
+{
+	struct cuda_products products;
+	struct engine_error error;
+	enum engine_status status = cuda_products_open(&products, NULL, &error);
+	struct cuda_product first = product_of_rows(1);
+
+	for (int rows = 1; rows <= CUDA_MOST_SHAPES + 1 && status == ENGINE_OK; rows++)
+	{
+		struct cuda_product product = product_of_rows(rows);
+
+		/* the first one is used again before the one too many comes */
+		if (rows == CUDA_MOST_SHAPES + 1)
+			status = cuda_tune(&products, &first, &error);
+		if (status == ENGINE_OK)
+			status = cuda_tune(&products, &product, &error);
+	}
+	ok(status == ENGINE_OK && products.n_shapes == CUDA_MOST_SHAPES && !isnan(cuda_product_seconds(&products, &first)),
+	   "a shape that is used stays timed when others must go");
+	cuda_products_close(&products);
+}
+
 /* what cannot be run is told, with the reason and before anything is taken */
 static void
 test_refusals(void)
@@ -268,6 +306,9 @@ main(void)
 	options.threads = machine_cpus();
 #endif
 	test_refusals();
+#ifdef CUDA_EMULATION
+	test_many_shapes();
+#endif
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
 		test_shape(operations, &shapes[i], false);
 #ifndef CUDA_EMULATION

@@ -138,8 +138,14 @@ attend_head(struct backend *cpu, const struct cpu_block *block, int head,
 						block->length, context, d, 1.0f, queries, width,
 						keys, d, 0.0f, scores, context);
 	else
-		cpu->kernels->product_f32(keys, (size_t) d, context, d, queries, (size_t) width,
-								  block->length, scores, (size_t) context, false);
+	{
+		struct cpu_product product = {
+			.k = d, .x = queries, .ldx = (size_t) width, .columns = block->length, .ldy = (size_t) context
+		};
+
+		cpu_cut(product.streams, keys, (size_t) d * sizeof(float), context, scores);
+		cpu->kernels->product_f32(&product);
+	}
 	for (int i = 0; i < block->length; i++)
 	{
 		float	   *row = scores + (size_t) i * (size_t) context;
@@ -151,8 +157,12 @@ attend_head(struct backend *cpu, const struct cpu_block *block, int head,
 			row[t] *= share;
 		memset(row + visible, 0, (size_t) (context - visible) * sizeof(float));
 		if (!library)
-			cpu->kernels->weighted_sum_f32(row, (size_t) context, 1, visible, values, d,
-										   out + (size_t) i * (size_t) out_width, (size_t) out_width);
+		{
+			struct cpu_sum sum = {.k = d, .columns = 1, .out = out + (size_t) i * (size_t) out_width};
+
+			cpu_cut(sum.streams, values, (size_t) d * sizeof(float), visible, row);
+			cpu->kernels->sum_f32(&sum);
+		}
 	}
 	if (library)
 		cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_NO_TRANSPOSE,
@@ -211,7 +221,11 @@ partial(struct backend *cpu, int splits, int request, int head, int split)
 	return cpu_floats(cpu, AREA_PARTIALS) + index * (size_t) (cpu->a.head_dim + 2);
 }
 
-/* one part of the context for all heads that share one kv head */
+/*
+ * One part of the context for all heads that share one kv head: a piece of each
+ * of the streams that the whole context makes, so that the next part goes on
+ * where this one ends.
+ */
 static void
 step_item(void *argument, int item, int thread)
 {
@@ -225,36 +239,46 @@ step_item(void *argument, int item, int thread)
 	int			split = item % attention->splits;
 	int			kv_head = item / attention->splits % kv_heads;
 	int			request = item / attention->splits / kv_heads;
-	int			first = (int) ((int64_t) attention->context * split / attention->splits);
-	int			length = (int) ((int64_t) attention->context * (split + 1) / attention->splits) - first;
-	size_t		at = (size_t) first * (size_t) d;
-	const void *keys = cache_head(cpu, AREA_KEYS, attention->layer, request, kv_head);
-	const void *values = cache_head(cpu, AREA_VALUES, attention->layer, request, kv_head);
-	const float *queries = cpu_floats(cpu, AREA_QKV) + (size_t) request * qkv_width(cpu) +
-		kv_head * group * d;
+	const char *keys = cache_head(cpu, AREA_KEYS, attention->layer, request, kv_head);
+	const char *values = cache_head(cpu, AREA_VALUES, attention->layer, request, kv_head);
+	size_t		row_bytes = (size_t) d * precision_bytes(cpu->precision);
+	int			piece = cpu_parts(attention->context, CPU_STREAMS);
+	int			first = (int) ((int64_t) piece * split / attention->splits);
+	int			most = (int) ((int64_t) piece * (split + 1) / attention->splits) - first;
 	float	   *scores = cpu_scratch(cpu, thread);
-	float	   *out_of_first = partial(cpu, attention->splits, request, kv_head * group, split);
-	size_t		stride = (size_t) attention->splits * (size_t) (d + 2);
+	struct cpu_product product = {
+		.k = d,
+		.x = cpu_floats(cpu, AREA_QKV) + (size_t) request * qkv_width(cpu) + kv_head * group * d,
+		.ldx = (size_t) d,
+		.columns = group,
+	};
+	struct cpu_sum sum = {
+		.k = d,
+		.columns = group,
+		.out = partial(cpu, attention->splits, request, kv_head * group, split),
+		.ldout = (size_t) attention->splits * (size_t) (d + 2),
+	};
+	int			length = 0;
 
-	if (half)
-		kernels->product_bf16((const uint16_t *) keys + at, (size_t) d, length, d,
-							  queries, (size_t) d, group, scores, (size_t) length, false);
-	else
-		kernels->product_f32((const float *) keys + at, (size_t) d, length, d,
-							 queries, (size_t) d, group, scores, (size_t) length, false);
+	for (int i = 0; i < CPU_STREAMS; i++)
+	{
+		int			position = i * piece + first;
+		int			rows = position < attention->context ? cpu_smaller(most, attention->context - position) : 0;
+
+		product.streams[i] = (struct cpu_stream){keys + (size_t) position * row_bytes, scores + length, rows};
+		sum.streams[i] = (struct cpu_stream){values + (size_t) position * row_bytes, scores + length, rows};
+		length += rows;
+	}
+	product.ldy = sum.ldy = (size_t) length;
+	(half ? kernels->product_bf16 : kernels->product_f32)(&product);
 	for (int i = 0; i < group; i++)
 	{
-		float	   *out = out_of_first + (size_t) i * stride;
+		float	   *out = sum.out + (size_t) i * sum.ldout;
 
 		out[d] = kernels->exponentials(scores + (size_t) i * (size_t) length, length, 1.0f / sqrtf((float) d),
 									   &out[d + 1]);
 	}
-	if (half)
-		kernels->weighted_sum_bf16(scores, (size_t) length, group, length, (const uint16_t *) values + at, d,
-								   out_of_first, stride);
-	else
-		kernels->weighted_sum_f32(scores, (size_t) length, group, length, (const float *) values + at, d,
-								  out_of_first, stride);
+	(half ? kernels->sum_bf16 : kernels->sum_f32)(&sum);
 }
 
 /* puts the parts of one head's context together */
@@ -306,7 +330,7 @@ cpu_attend_step(struct backend *cpu, int layer, int position)
 	/* parts of at least 64 positions, and no more than keep all threads busy */
 	if (threads > 1)
 	{
-		attention.splits = cpu_smaller(cpu_parts(8 * threads, heads), CPU_MAX_SPLITS);
+		attention.splits = cpu_smaller(cpu_parts(4 * threads, heads), CPU_MAX_SPLITS);
 		attention.splits = cpu_smaller(attention.splits, cpu_parts(attention.context, 64));
 	}
 	pool_run(cpu->pool, step_item, &attention, heads * attention.splits);

@@ -15,111 +15,107 @@
 
 #include "cpu_vector.h"
 
-/* the tile of a product that fits into the registers: columns and rows */
+/* the tile of a product that fits into the registers: columns, and streams that are worked on together */
 #if LANES == 16
 #define WIDEST_TILE 6
-#define MOST_ROWS 4
+#define TILE_STREAMS(columns) CPU_STREAMS
 #else
 #define WIDEST_TILE 4
-#define MOST_ROWS 2
+#define TILE_STREAMS(columns) ((columns) <= 2 ? CPU_STREAMS : 2)
 #endif
-#define MOST_TOTALS 24			/* MOST_ROWS × WIDEST_TILE, or 2 × 4 */
 
-/* bytes: memory takes about as long to answer as these take to be used */
-#define LEAST_AHEAD 8192
-
-/*
- * One tile of a product: R rows × C columns kept in registers, each as U sums
- * that take turns along k.  R, C, U and bf16 are constants wherever this is
- * expanded.
- */
-INLINE void
-product_tile(const int R, const int C, const int U, const bool bf16,
-			 const void *w, size_t ldw, int k, const float *x, size_t ldx,
-			 float *y, size_t ldy, bool accumulate)
+/* what is left of a row after its vectors; rare, so it may stay out of the way */
+static __attribute__((noinline)) float
+product_rest(const bool bf16, const void *w, const float *x, int first, int k)
 {
-	const float *wide = w;
-	const uint16_t *half = w;
-	const size_t size = bf16 ? 2 : 4;
-	const size_t tile = (size_t) R * ldw * size;
-	const char *ahead = (const char *) w + (tile > LEAST_AHEAD ? tile : LEAST_AHEAD);
-	vector		total[MOST_TOTALS];
-	int			i = 0;
+	float		result = 0;
 
-#define LOAD_ROW(r, at) (bf16 ? load_bf16(half + (size_t) (r) *ldw + (at)) : load(wide + (size_t) (r) *ldw + (at)))
-#define ADD_TILE(u) \
-	do \
-	{ \
-		vector rows[MOST_ROWS]; \
-\
-		_Pragma("GCC unroll 8") for (int r = 0; r < R; r++) \
-		{ \
-			rows[r] = LOAD_ROW(r, i + (u) *LANES); \
-			__builtin_prefetch(ahead + ((size_t) r * ldw + (size_t) (i + (u) *LANES)) * size); \
-		} \
-		_Pragma("GCC unroll 8") for (int c = 0; c < C; c++) \
-		{ \
-			vector column = load(x + (size_t) c * ldx + i + (u) *LANES); \
-\
-			_Pragma("GCC unroll 8") for (int r = 0; r < R; r++) \
-				total[((u) *R + r) * C + c] += rows[r] * column; \
-		} \
-	} while (0)
-
-#pragma GCC unroll 32
-	for (int t = 0; t < U * R * C; t++)
-		total[t] = (vector){0};
-	for (; i + U * LANES <= k; i += U * LANES)
-	{
-#pragma GCC unroll 4
-		for (int u = 0; u < U; u++)
-			ADD_TILE(u);
-	}
-	for (; U > 1 && i + LANES <= k; i += LANES)
-		ADD_TILE(0);
-#pragma GCC unroll 8
-	for (int c = 0; c < C; c++)
-	{
-		float		results[MOST_ROWS];
-		float	   *to = y + (size_t) c * ldy;
-
-#pragma GCC unroll 4
-		for (int u = 1; u < U; u++)
-#pragma GCC unroll 8
-			for (int r = 0; r < R; r++)
-				total[r * C + c] += total[(u * R + r) * C + c];
-		sum_each(R, total + c, C, results);
-#pragma GCC unroll 8
-		for (int r = 0; r < R; r++)
-		{
-			for (int j = i; j < k; j++)
-				results[r] += (bf16 ? widen_one(half[(size_t) r * ldw + j]) : wide[(size_t) r * ldw + j]) *
-					x[(size_t) c * ldx + j];
-			to[r] = accumulate ? to[r] + results[r] : results[r];
-		}
-	}
-#undef ADD_TILE
-#undef LOAD_ROW
+	for (int i = first; i < k; i++)
+		result += (bf16 ? widen_one(((const uint16_t *) w)[i]) : ((const float *) w)[i]) * x[i];
+	return result;
 }
 
 /*
- * All rows for C columns.  Few rows at a time read the weights as one stream,
- * which memory likes best; more rows use each column for several products,
- * which is what many columns need.
+ * One tile of a product, in registers: a row of each of S streams × C columns.
+ * S, C and bf16 are constants wherever this is expanded.
  */
 INLINE void
-product_columns(const int R, const int C, const int U, const bool bf16,
-				const void *w, size_t ldw, int rows, int k, const float *x, size_t ldx,
-				float *y, size_t ldy, bool accumulate)
+product_tile(const int S, const int C, const bool bf16, const struct cpu_product *p,
+			 const struct cpu_stream *streams, int row, int column)
 {
-	const size_t row_bytes = ldw * (bf16 ? 2 : 4);
-	const char *at = w;
-	int			r = 0;
+	const size_t size = bf16 ? 2 : 4;
+	const float *x = p->x + (size_t) column * p->ldx;
+	const char *w[CPU_STREAMS];
+	vector		total[CPU_STREAMS * WIDEST_TILE];
+	int			i = 0;
 
-	for (; r + R <= rows; r += R)
-		product_tile(R, C, U, bf16, at + (size_t) r * row_bytes, ldw, k, x, ldx, y + r, ldy, accumulate);
-	for (; R > 1 && r < rows; r++)
-		product_tile(1, C, U, bf16, at + (size_t) r * row_bytes, ldw, k, x, ldx, y + r, ldy, accumulate);
+#pragma GCC unroll 4
+	for (int s = 0; s < S; s++)
+		w[s] = (const char *) streams[s].w + (size_t) row * (size_t) p->k * size;
+#pragma GCC unroll 32
+	for (int t = 0; t < S * C; t++)
+		total[t] = (vector){0};
+	for (; i + LANES <= p->k; i += LANES)
+	{
+		vector		rows[CPU_STREAMS];
+
+#pragma GCC unroll 4
+		for (int s = 0; s < S; s++)
+		{
+			const char *at = w[s] + (size_t) i * size;
+
+			rows[s] = bf16 ? load_bf16((const uint16_t *) at) : load((const float *) at);
+			__builtin_prefetch(at + CPU_STREAM_AHEAD);
+		}
+#pragma GCC unroll 8
+		for (int c = 0; c < C; c++)
+		{
+			vector		values = load(x + (size_t) c * p->ldx + i);
+
+#pragma GCC unroll 4
+			for (int s = 0; s < S; s++)
+				total[s * C + c] += rows[s] * values;
+		}
+	}
+#pragma GCC unroll 8
+	for (int c = 0; c < C; c++)
+	{
+		float		results[CPU_STREAMS];
+
+		sum_each(S, total + c, C, results);
+#pragma GCC unroll 4
+		for (int s = 0; s < S; s++)
+		{
+			float	   *to = streams[s].y + (size_t) (column + c) * p->ldy + row;
+
+			if (i < p->k)
+				results[s] += product_rest(bf16, w[s], x + (size_t) c * p->ldx, i, p->k);
+			*to = p->accumulate ? *to + results[s] : results[s];
+		}
+	}
+}
+
+/* C columns of the rows from first on, of all streams that have them */
+INLINE void
+product_columns(const int C, const bool bf16, const struct cpu_product *p, int first, int end, int column)
+{
+	const int	S = TILE_STREAMS(C);
+
+	for (int row = first; row < end; row++)
+		for (int s = 0; s < CPU_STREAMS; s += S)
+		{
+			const struct cpu_stream *streams = p->streams + s;
+			bool		all = true;
+
+#pragma GCC unroll 4
+			for (int i = 0; i < S; i++)
+				all = all && row < streams[i].rows;
+			if (all)
+				product_tile(S, C, bf16, p, streams, row, column);
+			for (int i = 0; i < S && !all; i++)
+				if (row < streams[i].rows)
+					product_tile(1, C, bf16, p, streams + i, row, column);
+		}
 }
 
 /* the next columns to be taken together; seven and eight go as four and the rest */
@@ -132,164 +128,159 @@ tile_width(int columns)
 }
 
 /* a group of rows stays in the first-level cache while the columns go by */
-#define ROW_GROUP 16
+#define ROW_GROUP 4
 
 INLINE void
-product(const bool bf16, const void *w, size_t ldw, int rows, int k,
-		const float *x, size_t ldx, int columns, float *y, size_t ldy, bool accumulate)
+product(const bool bf16, const struct cpu_product *p)
 {
+	int			rows = p->streams[0].rows;
+
 	for (int first = 0; first < rows; first += ROW_GROUP)
 	{
-		int			n = rows - first < ROW_GROUP ? rows - first : ROW_GROUP;
-		const char *from = (const char *) w + (size_t) first * ldw * (bf16 ? 2 : 4);
+		int			end = first + ROW_GROUP < rows ? first + ROW_GROUP : rows;
 
-		for (int c = 0, taken; c < columns; c += taken)
+		for (int c = 0, taken; c < p->columns; c += taken)
 		{
-			const float *column = x + (size_t) c * ldx;
-			float	   *to = y + (size_t) c * ldy + first;
-
-#define COLUMNS(R, C, U) product_columns(R, C, U, bf16, from, ldw, n, k, column, ldx, to, ldy, accumulate)
-			taken = tile_width(columns - c);
+			taken = tile_width(p->columns - c);
 			switch (taken)
 			{
 				case 1:
-					COLUMNS(1, 1, 4);
+					product_columns(1, bf16, p, first, end, c);
 					break;
 				case 2:
-					COLUMNS(1, 2, 4);
+					product_columns(2, bf16, p, first, end, c);
 					break;
 				case 3:
-					COLUMNS(MOST_ROWS, 3, 1);
+					product_columns(3, bf16, p, first, end, c);
 					break;
 				case 4:
-					COLUMNS(MOST_ROWS, 4, 1);
+					product_columns(4, bf16, p, first, end, c);
 					break;
 #if WIDEST_TILE == 6
 				case 5:
-					COLUMNS(MOST_ROWS, 5, 1);
+					product_columns(5, bf16, p, first, end, c);
 					break;
 				case 6:
-					COLUMNS(MOST_ROWS, 6, 1);
+					product_columns(6, bf16, p, first, end, c);
 					break;
 #endif
 			}
-#undef COLUMNS
 		}
 	}
 }
 
 static void
-product_f32(const float *w, size_t ldw, int rows, int k, const float *x, size_t ldx,
-			int columns, float *y, size_t ldy, bool accumulate)
+product_f32(const struct cpu_product *p)
 {
-	product(false, w, ldw, rows, k, x, ldx, columns, y, ldy, accumulate);
+	product(false, p);
 }
 
 static void
-product_bf16(const uint16_t *w, size_t ldw, int rows, int k, const float *x, size_t ldx,
-			 int columns, float *y, size_t ldy, bool accumulate)
+product_bf16(const struct cpu_product *p)
 {
-	product(true, w, ldw, rows, k, x, ldx, columns, y, ldy, accumulate);
+	product(true, p);
 }
 
-/* the most columns of a weighted sum that are worked on together: four vectors of each are in registers */
+/* the most columns of a sum that are worked on together: four vectors of each are in registers */
 #define WIDEST_SUM (LANES == 16 ? 4 : 2)
 
 /*
- * V vectors of C columns of the result, in registers while all of p goes by: v,
- * which is what must come from memory, is read once for all of them.  C, V and
- * bf16 are constants wherever this is expanded.
+ * V vectors of C columns of the result, in registers while the rows of all
+ * streams go by: these, which must come from memory, are read once for all of
+ * them.  C, V and bf16 are constants wherever this is expanded.
  */
 INLINE void
-weighted_tile(const int C, const int V, const bool bf16, const float *p, size_t ldp, int n,
-			  const void *v, int width, float *out, size_t ldout)
+sum_tile(const int C, const int V, const bool bf16, const struct cpu_sum *p, int column, int first)
 {
-	const float *wide = v;
-	const uint16_t *half = v;
 	const size_t size = bf16 ? 2 : 4;
 	vector		total[16];
+
+#define ADD_ROW(stream) \
+	do \
+	{ \
+		const float *y = (stream)->y + (size_t) column * p->ldy + row; \
+		const char *at = (const char *) (stream)->w + ((size_t) row * (size_t) p->k + (size_t) first) * size; \
+		vector values[4]; \
+\
+		_Pragma("GCC unroll 4") for (int i = 0; i < V; i++, at += LANES * size) \
+		{ \
+			values[i] = bf16 ? load_bf16((const uint16_t *) at) : load((const float *) at); \
+			__builtin_prefetch(at + CPU_STREAM_AHEAD); \
+		} \
+		_Pragma("GCC unroll 4") for (int c = 0; c < C; c++) \
+			_Pragma("GCC unroll 4") for (int i = 0; i < V; i++) \
+				total[c * V + i] += y[(size_t) c * p->ldy] * values[i]; \
+	} while (0)
 
 #pragma GCC unroll 16
 	for (int i = 0; i < C * V; i++)
 		total[i] = (vector){0};
-	for (int t = 0; t < n; t++)
-	{
-		size_t		row = (size_t) t * (size_t) width;
-		vector		values[4];
-
+	for (int row = 0; row < p->streams[CPU_STREAMS - 1].rows; row++)
 #pragma GCC unroll 4
-		for (int i = 0; i < V; i++)
-		{
-			size_t		at = row + (size_t) (i * LANES);
-
-			values[i] = bf16 ? load_bf16(half + at) : load(wide + at);
-			__builtin_prefetch((const char *) v + at * size + LEAST_AHEAD);
-		}
-#pragma GCC unroll 4
-		for (int c = 0; c < C; c++)
-#pragma GCC unroll 4
-			for (int i = 0; i < V; i++)
-				total[c * V + i] += p[(size_t) c * ldp + (size_t) t] * values[i];
-	}
+		for (int s = 0; s < CPU_STREAMS; s++)
+			ADD_ROW(&p->streams[s]);
+	for (const struct cpu_stream *stream = p->streams; stream < p->streams + CPU_STREAMS; stream++)
+		for (int row = p->streams[CPU_STREAMS - 1].rows; row < stream->rows; row++)
+			ADD_ROW(stream);
+#undef ADD_ROW
 #pragma GCC unroll 4
 	for (int c = 0; c < C; c++)
 #pragma GCC unroll 4
 		for (int i = 0; i < V; i++)
-			store(out + (size_t) c * ldout + i * LANES, total[c * V + i]);
+			store(p->out + (size_t) (column + c) * p->ldout + first + i * LANES, total[c * V + i]);
 }
 
-INLINE void
-weighted_columns(const int C, const bool bf16, const float *p, size_t ldp, int n,
-				 const void *v, int width, float *out, size_t ldout)
+/* one element of the result */
+static float
+sum_element(const bool bf16, const struct cpu_sum *p, int column, int i)
 {
-	const char *at = v;
-	const size_t size = bf16 ? 2 : 4;
-	int			j = 0;
+	float		total = 0;
 
-	for (; j + 4 * LANES <= width; j += 4 * LANES)
-		weighted_tile(C, 4, bf16, p, ldp, n, at + (size_t) j * size, width, out + j, ldout);
-	for (; j + LANES <= width; j += LANES)
-		weighted_tile(C, 1, bf16, p, ldp, n, at + (size_t) j * size, width, out + j, ldout);
-	for (; j < width; j++)
-		for (int c = 0; c < C; c++)
+	for (const struct cpu_stream *stream = p->streams; stream < p->streams + CPU_STREAMS; stream++)
+		for (int row = 0; row < stream->rows; row++)
 		{
-			float		total = 0;
+			size_t		at = (size_t) row * (size_t) p->k + (size_t) i;
 
-			for (int t = 0; t < n; t++)
-			{
-				size_t		element = (size_t) t * (size_t) width + (size_t) j;
-
-				total += p[(size_t) c * ldp + (size_t) t] *
-					(bf16 ? widen_one(((const uint16_t *) v)[element]) : ((const float *) v)[element]);
-			}
-			out[(size_t) c * ldout + (size_t) j] = total;
+			total += stream->y[(size_t) column * p->ldy + (size_t) row] *
+				(bf16 ? widen_one(((const uint16_t *) stream->w)[at]) : ((const float *) stream->w)[at]);
 		}
+	return total;
 }
 
 INLINE void
-weighted_sum(const bool bf16, const float *p, size_t ldp, int columns, int n,
-			 const void *v, int width, float *out, size_t ldout)
+sum_columns(const int C, const bool bf16, const struct cpu_sum *p, int column)
 {
-	for (int c = 0, taken; c < columns; c += taken)
-	{
-		const float *weights = p + (size_t) c * ldp;
-		float	   *to = out + (size_t) c * ldout;
+	int			i = 0;
 
-		taken = columns - c < WIDEST_SUM ? columns - c : WIDEST_SUM;
+	for (; i + 4 * LANES <= p->k; i += 4 * LANES)
+		sum_tile(C, 4, bf16, p, column, i);
+	for (; i + LANES <= p->k; i += LANES)
+		sum_tile(C, 1, bf16, p, column, i);
+	for (; i < p->k; i++)
+		for (int c = column; c < column + C; c++)
+			p->out[(size_t) c * p->ldout + (size_t) i] = sum_element(bf16, p, c, i);
+}
+
+INLINE void
+sum_rows(const bool bf16, const struct cpu_sum *p)
+{
+	for (int c = 0, taken; c < p->columns; c += taken)
+	{
+		taken = p->columns - c < WIDEST_SUM ? p->columns - c : WIDEST_SUM;
 		switch (taken)
 		{
 			case 1:
-				weighted_columns(1, bf16, weights, ldp, n, v, width, to, ldout);
+				sum_columns(1, bf16, p, c);
 				break;
 			case 2:
-				weighted_columns(2, bf16, weights, ldp, n, v, width, to, ldout);
+				sum_columns(2, bf16, p, c);
 				break;
 #if LANES == 16
 			case 3:
-				weighted_columns(3, bf16, weights, ldp, n, v, width, to, ldout);
+				sum_columns(3, bf16, p, c);
 				break;
 			case 4:
-				weighted_columns(4, bf16, weights, ldp, n, v, width, to, ldout);
+				sum_columns(4, bf16, p, c);
 				break;
 #endif
 		}
@@ -297,16 +288,15 @@ weighted_sum(const bool bf16, const float *p, size_t ldp, int columns, int n,
 }
 
 static void
-weighted_sum_f32(const float *p, size_t ldp, int columns, int n, const float *v, int width, float *out, size_t ldout)
+sum_f32(const struct cpu_sum *p)
 {
-	weighted_sum(false, p, ldp, columns, n, v, width, out, ldout);
+	sum_rows(false, p);
 }
 
 static void
-weighted_sum_bf16(const float *p, size_t ldp, int columns, int n, const uint16_t *v, int width, float *out,
-				  size_t ldout)
+sum_bf16(const struct cpu_sum *p)
 {
-	weighted_sum(true, p, ldp, columns, n, v, width, out, ldout);
+	sum_rows(true, p);
 }
 
 static float
@@ -340,10 +330,13 @@ exponentials(float *s, int n, float scale, float *largest)
 		total += e;
 	}
 	result = sum(total);
-	for (; i < n; i++)
+	if (i < n)
 	{
-		s[i] = exponential_one(s[i] * scale - most);
-		result += s[i];
+		vector		e = exponential(load_first(s + i, n - i) * scale - most);
+
+		store_first(s + i, e, n - i);
+		for (; i < n; i++)
+			result += s[i];
 	}
 	*largest = most;
 	return result;
@@ -360,8 +353,12 @@ swiglu(const float *gate, const float *up, float *out, int n)
 
 		store(out + i, g / (1.0f + exponential(-g)) * load(up + i));
 	}
-	for (; i < n; i++)
-		out[i] = gate[i] / (1.0f + exponential_one(-gate[i])) * up[i];
+	if (i < n)
+	{
+		vector		g = load_first(gate + i, n - i);
+
+		store_first(out + i, g / (1.0f + exponential(-g)) * load_first(up + i, n - i), n - i);
+	}
 }
 
 static void
@@ -436,15 +433,22 @@ argmax(const float *x, int n)
 }
 
 static float
-read_memory(const void *from, size_t bytes)
+read_memory(const void *from, size_t apart, size_t bytes)
 {
-	const float *at = from;
-	vector		total[4] = {0};
+	vector		total[CPU_STREAMS] = {0};
 
-	for (size_t i = 0; i < bytes / 4; i += 4 * LANES)
+	for (size_t i = 0; i < bytes; i += 128)
 #pragma GCC unroll 4
-		for (int j = 0; j < 4; j++)
-			total[j] += load(at + i + (size_t) (j * LANES));
+		for (int stream = 0; stream < CPU_STREAMS; stream++)
+		{
+			const char *at = (const char *) from + (size_t) stream * apart + i;
+
+			__builtin_prefetch(at + CPU_STREAM_AHEAD);
+			__builtin_prefetch(at + CPU_STREAM_AHEAD + 64);
+#pragma GCC unroll 8
+			for (int j = 0; j < 128; j += VECTOR_BYTES)
+				total[stream] += load((const float *) (at + j));
+		}
 	return sum(total[0] + total[1] + total[2] + total[3]);
 }
 
@@ -471,8 +475,8 @@ const struct cpu_kernels PASTE(cpu_kernels_, KERNELS) = {
 	.name = QUOTE(KERNELS),
 	.product_f32 = product_f32,
 	.product_bf16 = product_bf16,
-	.weighted_sum_f32 = weighted_sum_f32,
-	.weighted_sum_bf16 = weighted_sum_bf16,
+	.sum_f32 = sum_f32,
+	.sum_bf16 = sum_bf16,
 	.exponentials = exponentials,
 	.swiglu = swiglu,
 	.rmsnorm = rmsnorm,

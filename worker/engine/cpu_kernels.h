@@ -13,26 +13,74 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * Memory is read as that many streams, which begin some way from each other and
+ * are gone through side by side: it answers sooner than to one, for what a CPU
+ * asks for ahead of time ends at a page, and each stream has its own.
+ */
+#define CPU_STREAMS 4
+
+/* how far ahead a stream is asked for, in bytes */
+#define CPU_STREAM_AHEAD 2048
+
+/* rows of floats or halves, and a float of each for the first column */
+struct cpu_stream
+{
+	const void *w;
+	float	   *y;
+	int			rows;
+};
+
+/*
+ * For each stream, its rows r and columns c: y[c × ldy + r] = Σ_i w[r × k + i] · x[c × ldx + i]; with accumulate it
+ * is added to y.
+ */
+struct cpu_product
+{
+	struct cpu_stream streams[CPU_STREAMS]; /* the first has the most rows */
+	int			k;
+	const float *x;
+	size_t		ldx;
+	int			columns;
+	size_t		ldy;
+	bool		accumulate;
+};
+
+/* out[c × ldout + i] = Σ_r y[c × ldy + r] · w[r × k + i], over the rows r of all streams, for columns c */
+struct cpu_sum
+{
+	struct cpu_stream streams[CPU_STREAMS]; /* the last has the fewest rows */
+	int			k;
+	int			columns;
+	size_t		ldy;
+	float	   *out;
+	size_t		ldout;
+};
+
+/* cuts n rows that follow each other */
+static inline void
+cpu_cut(struct cpu_stream *streams, const void *w, size_t row_bytes, int n, float *y)
+{
+	int			piece = (n + CPU_STREAMS - 1) / CPU_STREAMS;
+
+	for (int i = 0; i < CPU_STREAMS; i++)
+	{
+		int			first = i * piece < n ? i * piece : n;
+
+		streams[i] = (struct cpu_stream){(const char *) w + (size_t) first * row_bytes, y + first,
+										 n - first < piece ? n - first : piece};
+	}
+}
+
 struct cpu_kernels
 {
 	const char *name;
 
-	/*
-	 * y[c × ldy + r] = Σ_i w[r × ldw + i] · x[c × ldx + i], for rows r and
-	 * columns c; with accumulate it is added to y.
-	 */
-	void (*product_f32)(const float *w, size_t ldw, int rows, int k,
-						const float *x, size_t ldx, int columns,
-						float	   *y, size_t ldy, bool accumulate);
-	void (*product_bf16)(const uint16_t *w, size_t ldw, int rows, int k,
-						 const float *x, size_t ldx, int columns,
-						 float *y, size_t ldy, bool accumulate);
+	void (*product_f32)(const struct cpu_product *product);
+	void (*product_bf16)(const struct cpu_product *product);
 
-	/* out[c × ldout + j] = Σ_t p[c × ldp + t] · v[t × width + j], for columns c and n positions t */
-	void (*weighted_sum_f32)(const float *p, size_t ldp, int columns, int n,
-							 const float *v, int width, float *out, size_t ldout);
-	void (*weighted_sum_bf16)(const float *p, size_t ldp, int columns, int n,
-							  const uint16_t *v, int width, float *out, size_t ldout);
+	void (*sum_f32)(const struct cpu_sum *sum);
+	void (*sum_bf16)(const struct cpu_sum *sum);
 
 	/* s[i] = exp(scale · s[i] − largest); answers their sum */
 	float (*exponentials)(float *s, int n, float scale, float *largest);
@@ -53,8 +101,8 @@ struct cpu_kernels
 	/* the first index of the largest value */
 	int (*argmax)(const float *x, int n);
 
-	/* reads bytes (a multiple of 256) and nothing else; the sum keeps the compiler honest */
-	float (*read)(const void *from, size_t bytes);
+	/* reads bytes (a multiple of 128) of each stream and nothing else; the sum keeps the compiler honest */
+	float (*read)(const void *from, size_t apart, size_t bytes);
 
 	/* one row of synthetic weights, see model.c */
 	void (*fill)(float *to, uint64_t key, int n, float scale, float offset);

@@ -17,7 +17,7 @@
 
 /* an item smaller than this costs more to hand out than it gains in balance; a larger one makes others wait */
 #define LEAST_ITEM_BYTES (16 * 1024)
-#define MOST_ITEM_BYTES (64 * 1024)
+#define MOST_ITEM_BYTES (128 * 1024)
 
 static bool
 uses_library(const struct backend *cpu, int m)
@@ -25,114 +25,149 @@ uses_library(const struct backend *cpu, int m)
 	return cpu->blas.sgemm != NULL && m > CPU_OWN_PRODUCT_ROWS;
 }
 
-/* a part of the weight rows, in the calling thread */
-static void
-product(struct backend *cpu, const void *weights, int n, int k,
-		const float *x, int m, float *y, int ldy, bool accumulate, float *panel)
-{
-	const struct cpu_kernels *kernels = cpu->kernels;
-	bool		half = cpu->precision == PRECISION_BF16;
-	int			columns = OWN_PRODUCT_BYTES / (4 * k) / 8 * 8;
-
-	if (uses_library(cpu, m))
-	{
-		if (half)
-			kernels->widen(weights, panel, (size_t) n * (size_t) k);
-		cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_TRANSPOSE, m, n, k,
-						1.0f, x, k, half ? panel : weights, k,
-						accumulate ? 1.0f : 0.0f, y, ldy);
-		return;
-	}
-	if (columns < 8)
-		columns = 8;
-	for (int c = 0; c < m; c += columns)
-	{
-		int			taken = cpu_smaller(columns, m - c);
-		const float *from = x + (size_t) c * (size_t) k;
-		float	   *to = y + (size_t) c * (size_t) ldy;
-
-		if (half)
-			kernels->product_bf16(weights, (size_t) k, n, k, from, (size_t) k, taken,
-								  to, (size_t) ldy, accumulate);
-		else
-			kernels->product_f32(weights, (size_t) k, n, k, from, (size_t) k, taken,
-								 to, (size_t) ldy, accumulate);
-	}
-}
-
+/*
+ * The rows that are worked on side by side: for our own kernels streams, for the
+ * library one part of them, or gate and up.
+ */
 struct linear
 {
 	struct backend *cpu;
 	const char *weights;
-	int			n;
 	int			k;
-	int			step;			/* weight rows per item */
 	const float *x;
 	int			m;
 	float	   *y;
 	int			ldy;
 	bool		accumulate;
+	int			streams;
+	int			piece;			/* rows of the first stream, and no fewer than of the others */
+	int			begin[CPU_STREAMS];
+	int			end[CPU_STREAMS];
+	int			step;			/* rows of each stream in an item */
 };
 
 /*
- * Weight rows per item.  The library wants large parts, and as many as the
- * threads can share evenly; our own kernels want parts small enough that a
+ * Rows of each stream in an item.  The library wants large items, and as many as
+ * the threads can share evenly; our own kernels want them small enough that a
  * thread which lost its CPU holds up little.
  */
 static int
-item_rows(const struct backend *cpu, int n, int k, int m)
+step_rows(const struct linear *linear)
 {
-	int			threads = pool_threads(cpu->pool);
+	int			threads = pool_threads(linear->cpu->pool);
+	int			bytes = linear->k * (int) precision_bytes(linear->cpu->precision) * CPU_STREAMS;
 	int			rows;
 
-	if (uses_library(cpu, m))
+	if (uses_library(linear->cpu, linear->m))
 	{
-		int			parts = cpu_parts(n, PANEL_ROWS);
-
-		rows = cpu_parts(n, cpu_parts(parts, threads) * threads);
-		rows = cpu_parts(rows, 16) * 16;
+		rows = cpu_parts(linear->piece, cpu_parts(cpu_parts(linear->piece, PANEL_ROWS), threads) * threads);
+		return cpu_smaller(cpu_parts(rows, 16) * 16, PANEL_ROWS);
 	}
-	else
+	rows = linear->piece / (threads * 8);
+	if (rows > MOST_ITEM_BYTES / bytes)
+		rows = MOST_ITEM_BYTES / bytes;
+	if (rows < LEAST_ITEM_BYTES / bytes)
+		rows = LEAST_ITEM_BYTES / bytes;
+	if (threads == 1 || rows > PANEL_ROWS / CPU_STREAMS)
+		rows = PANEL_ROWS / CPU_STREAMS;
+	return rows < 1 ? 1 : rows;
+}
+
+/* shares out the work: parts (gate and up, or one) of n rows each */
+static void
+run_items(struct linear *linear, pool_work work, int parts, int n)
+{
+	linear->streams = uses_library(linear->cpu, linear->m) ? parts : CPU_STREAMS;
+	linear->piece = cpu_parts(n, linear->streams / parts);
+	for (int i = 0; i < linear->streams; i++)
 	{
-		int			row_bytes = k * (int) precision_bytes(cpu->precision);
+		int			part = i / (linear->streams / parts);
 
-		rows = n / (threads * 8);
-		if (rows > MOST_ITEM_BYTES / row_bytes)
-			rows = MOST_ITEM_BYTES / row_bytes;
-		if (rows < LEAST_ITEM_BYTES / row_bytes)
-			rows = LEAST_ITEM_BYTES / row_bytes;
-		if (threads == 1)
-			rows = n;
-		rows = cpu_parts(rows < 1 ? 1 : rows, 4) * 4;
+		linear->begin[i] = part * n + i % (linear->streams / parts) * linear->piece;
+		linear->end[i] = cpu_smaller(linear->begin[i] + linear->piece, (part + 1) * n);
 	}
-	return cpu_smaller(rows, PANEL_ROWS);
+	linear->step = step_rows(linear);
+	pool_run(linear->cpu->pool, work, linear, cpu_parts(linear->piece, linear->step));
+}
+
+/* the rows that an item has of a stream; of the last ones there may be none */
+static int
+item_rows(const struct linear *linear, int item, int stream)
+{
+	int			left = linear->end[stream] - linear->begin[stream] - item * linear->step;
+
+	return left < 0 ? 0 : cpu_smaller(left, linear->step);
 }
 
 static const char *
-weight_rows(const struct linear *linear, int row)
+item_weights(const struct linear *linear, int item, int stream)
 {
-	return linear->weights + (size_t) row * (size_t) linear->k * precision_bytes(linear->cpu->precision);
+	size_t		row_bytes = (size_t) linear->k * precision_bytes(linear->cpu->precision);
+
+	return linear->weights + (size_t) (linear->begin[stream] + item * linear->step) * row_bytes;
+}
+
+/* one item in the calling thread; the streams' results go to y, y_apart from each other */
+static void
+product(const struct linear *linear, int item, float *y, int y_apart, int ldy, float *panel)
+{
+	struct backend *cpu = linear->cpu;
+	const struct cpu_kernels *kernels = cpu->kernels;
+	bool		half = cpu->precision == PRECISION_BF16;
+	int			k = linear->k;
+	int			columns = OWN_PRODUCT_BYTES / (4 * k) / 8 * 8;
+
+	for (int i = 0; i < linear->streams && uses_library(cpu, linear->m); i++)
+	{
+		const void *weights = item_weights(linear, item, i);
+		int			n = item_rows(linear, item, i);
+
+		if (half)
+			kernels->widen(weights, panel, (size_t) n * (size_t) k);
+		cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_TRANSPOSE, linear->m, n, k,
+						1.0f, linear->x, k, half ? panel : weights, k,
+						linear->accumulate ? 1.0f : 0.0f, y + i * y_apart, ldy);
+	}
+	if (uses_library(cpu, linear->m))
+		return;
+	if (columns < 8)
+		columns = 8;
+	for (int c = 0; c < linear->m; c += columns)
+	{
+		struct cpu_product product = {
+			.k = k,
+			.x = linear->x + (size_t) c * (size_t) k,
+			.ldx = (size_t) k,
+			.columns = cpu_smaller(columns, linear->m - c),
+			.ldy = (size_t) ldy,
+			.accumulate = linear->accumulate,
+		};
+
+		for (int i = 0; i < CPU_STREAMS; i++)
+			product.streams[i] = (struct cpu_stream){
+				item_weights(linear, item, i), y + i * y_apart + (size_t) c * (size_t) ldy, item_rows(linear, item, i)};
+		(half ? kernels->product_bf16 : kernels->product_f32)(&product);
+	}
 }
 
 static void
 linear_item(void *argument, int item, int thread)
 {
 	struct linear *linear = argument;
-	int			first = item * linear->step;
+	float	   *y = linear->y + item * linear->step;
 
-	product(linear->cpu, weight_rows(linear, first),
-			cpu_smaller(linear->step, linear->n - first), linear->k,
-			linear->x, linear->m, linear->y + first, linear->ldy,
-			linear->accumulate, cpu_scratch(linear->cpu, thread));
+	product(linear, item, y, linear->piece, linear->ldy, cpu_scratch(linear->cpu, thread));
 }
 
 void
 cpu_linear(struct backend *cpu, const void *weights, int n, int k,
 		   const float *x, int m, float *y, int ldy, bool accumulate)
 {
-	struct linear linear = {cpu, weights, n, k, item_rows(cpu, n, k, m), x, m, y, ldy, accumulate};
+	struct linear linear = {
+		.cpu = cpu, .weights = weights, .k = k, .x = x, .m = m, .y = y, .ldy = ldy, .accumulate = accumulate
+	};
 
-	pool_run(cpu->pool, linear_item, &linear, cpu_parts(n, linear.step));
+	run_items(&linear, linear_item, 1, n);
 }
 
 /* the same rows of gate and of up, and what becomes of them */
@@ -141,30 +176,32 @@ gate_up_item(void *argument, int item, int thread)
 {
 	struct linear *linear = argument;
 	struct backend *cpu = linear->cpu;
-	int			first = item * linear->step;
-	int			n = cpu_smaller(linear->step, linear->n - first);
-	float	   *gate = cpu_scratch(cpu, thread);
-	float	   *up = gate + (size_t) linear->m * (size_t) n;
-	float	   *panel = up + (size_t) linear->m * (size_t) n;
+	int			up = linear->streams / 2;
+	int			step = linear->step;
+	int			width = linear->streams * step;
+	float	   *both = cpu_scratch(cpu, thread);
 
-	product(cpu, weight_rows(linear, first), n, linear->k,
-			linear->x, linear->m, gate, n, false, panel);
-	product(cpu, weight_rows(linear, linear->n + first), n, linear->k,
-			linear->x, linear->m, up, n, false, panel);
+	product(linear, item, both, step, width, both + (size_t) linear->m * (size_t) width);
 	for (int row = 0; row < linear->m; row++)
-		cpu->kernels->swiglu(gate + (size_t) row * (size_t) n, up + (size_t) row * (size_t) n,
-							 linear->y + (size_t) row * (size_t) linear->ldy + first, n);
+	{
+		const float *from = both + (size_t) row * (size_t) width;
+		float	   *to = linear->y + (size_t) row * (size_t) linear->ldy + item * step;
+
+		for (int i = 0; i < up; i++)
+			cpu->kernels->swiglu(from + i * step, from + (i + up) * step, to + linear->begin[i],
+								 item_rows(linear, item, i));
+	}
 }
 
 void
 cpu_gate_up(struct backend *cpu, const void *gate_up, const float *x, int m, float *out)
 {
 	int			ffn = (int) cpu->a.ffn_dim;
-	int			hidden = (int) cpu->a.hidden_size;
-	struct linear linear = {cpu, gate_up, ffn, hidden, item_rows(cpu, ffn, hidden, m),
-							x, m, out, ffn, false};
+	struct linear linear = {
+		.cpu = cpu, .weights = gate_up, .k = (int) cpu->a.hidden_size, .x = x, .m = m, .y = out, .ldy = ffn
+	};
 
-	pool_run(cpu->pool, gate_up_item, &linear, cpu_parts(ffn, linear.step));
+	run_items(&linear, gate_up_item, 2, ffn);
 }
 
 size_t

@@ -13,6 +13,7 @@
 /* how much a thread reads or copies before it asks for more */
 #define SLICE_BYTES (64 << 10)
 
+/* pieces of memory, of whole slices; each is read as streams that begin at its quarters */
 struct moving
 {
 	struct backend *cpu;
@@ -26,17 +27,17 @@ move_item(void *argument, int item, int thread)
 {
 	struct moving *moving = argument;
 	size_t		index = (size_t) item;
-	int			part = index >= moving->slices[0];
-	const char *from;
+	int			piece = index >= moving->slices[0];
+	size_t		slice = SLICE_BYTES / CPU_STREAMS;
 
-	if (part == 1)
+	if (piece == 1)
 		index -= moving->slices[0];
-	from = moving->from[part] + index * SLICE_BYTES;
 	if (moving->to != NULL)
-		memcpy(moving->to + index * SLICE_BYTES, from, SLICE_BYTES);
+		memcpy(moving->to + index * SLICE_BYTES, moving->from[piece] + index * SLICE_BYTES, SLICE_BYTES);
 	else
 		/* the sum goes where nobody looks, but the compiler cannot know */
-		cpu_scratch(moving->cpu, thread)[0] = moving->cpu->kernels->read(from, SLICE_BYTES);
+		cpu_scratch(moving->cpu, thread)[0] =
+			moving->cpu->kernels->read(moving->from[piece] + index * slice, moving->slices[piece] * slice, slice);
 }
 
 /* all slices once; answers their bytes */
@@ -138,8 +139,14 @@ multiply_item(void *argument, int item, int thread)
 		cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_TRANSPOSE, size, rows, size, 1.0f, a, size,
 						b + (size_t) first * (size_t) size, size, 0.0f, c + first, size);
 	else
-		cpu->kernels->product_f32(b + (size_t) first * (size_t) size, (size_t) size, rows, size, a, (size_t) size, size,
-								  c + first, (size_t) size, false);
+	{
+		struct cpu_product product = {
+			.k = size, .x = a, .ldx = (size_t) size, .columns = size, .ldy = (size_t) size
+		};
+
+		cpu_cut(product.streams, b + (size_t) first * (size_t) size, (size_t) size * sizeof(float), rows, c + first);
+		cpu->kernels->product_f32(&product);
+	}
 }
 
 bool

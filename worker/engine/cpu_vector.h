@@ -43,6 +43,24 @@ store(float *to, vector value)
 	*(memory_vector *) to = value;
 }
 
+/* fewer than LANES, at the end of a row; zeros after them */
+INLINE vector
+load_first(const float *from, int n)
+{
+	vector		value = {0};
+
+	for (int i = 0; i < n; i++)
+		value[i] = from[i];
+	return value;
+}
+
+INLINE void
+store_first(float *to, vector value, int n)
+{
+	for (int i = 0; i < n; i++)
+		to[i] = value[i];
+}
+
 INLINE vector
 load_bf16(const uint16_t *from)
 {
@@ -201,13 +219,6 @@ exponential(vector x)
 	y = y * f + 5.0000001201e-1f;
 	y = y * f * f + f + 1.0f;
 	return y * (vector) ((__builtin_convertvector(n, ivector) + 127) << 23);
-}
-
-/* the same for what is left over at the end of a row */
-INLINE float
-exponential_one(float x)
-{
-	return exponential(splat(x))[0];
 }
 
 #endif							/* CPU_VECTOR_H */

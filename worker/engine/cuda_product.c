@@ -24,6 +24,7 @@ struct cuda_shape
 	int			n;
 	int			k;
 	enum cuda_output output;
+	uint64_t	used;			/* when it was last, counted in uses */
 	double		seconds;		/* NaN: not timed */
 	cublasLtMatmulAlgo_t algorithm;
 	cublasLtMatmulDesc_t operation;
@@ -95,6 +96,17 @@ find_shape(const struct cuda_products *products, const struct cuda_product *prod
 	return NULL;
 }
 
+/* the same for one that is about to be used */
+static struct cuda_shape *
+use_shape(struct cuda_products *products, const struct cuda_product *product)
+{
+	struct cuda_shape *shape = find_shape(products, product);
+
+	if (shape != NULL)
+		shape->used = ++products->uses;
+	return shape;
+}
+
 static enum engine_status
 describe(struct cuda_shape *shape, struct engine_error *error)
 {
@@ -153,12 +165,29 @@ run(struct cuda_products *products, const struct cuda_shape *shape, const cublas
 				 "a product failed in cuBLASLt", error);
 }
 
-/* a shape with its first proposal; the oldest makes room */
+/* where a new shape goes; the one that was not used for longest makes room */
+static struct cuda_shape *
+make_room(struct cuda_products *products)
+{
+	struct cuda_shape *oldest = &products->shapes[0];
+
+	if (products->n_shapes < CUDA_MOST_SHAPES)
+		return &products->shapes[products->n_shapes++];
+	for (int i = 1; i < products->n_shapes; i++)
+		if (products->shapes[i].used < oldest->used)
+			oldest = &products->shapes[i];
+	forget_shape(oldest);
+	return oldest;
+}
+
+/* a shape with its first proposal */
 static enum engine_status
 add_shape(struct cuda_products *products, const struct cuda_product *product,
 		  cublasLtMatmulHeuristicResult_t *proposals, int *count, struct cuda_shape **added, struct engine_error *error)
 {
-	struct cuda_shape shape = {product->m, product->n, product->k, product->output, .seconds = NAN};
+	struct cuda_shape shape = {
+		.m = product->m, .n = product->n, .k = product->k, .output = product->output, .seconds = NAN
+	};
 	enum engine_status status = describe(&shape, error);
 
 	if (status == ENGINE_OK)
@@ -169,14 +198,8 @@ add_shape(struct cuda_products *products, const struct cuda_product *product,
 		return status;
 	}
 	shape.algorithm = proposals[0].algo;
-	if (products->n_shapes == CUDA_MOST_SHAPES)
-	{
-		forget_shape(&products->shapes[0]);
-		for (int i = 1; i < CUDA_MOST_SHAPES; i++)
-			products->shapes[i - 1] = products->shapes[i];
-		products->n_shapes--;
-	}
-	*added = &products->shapes[products->n_shapes++];
+	shape.used = ++products->uses;
+	*added = make_room(products);
 	**added = shape;
 	return ENGINE_OK;
 }
@@ -185,7 +208,7 @@ enum engine_status
 cuda_multiply(struct cuda_products *products, const struct cuda_product *product, struct engine_error *error)
 {
 	cublasLtMatmulHeuristicResult_t proposals[PROPOSALS];
-	struct cuda_shape *shape = find_shape(products, product);
+	struct cuda_shape *shape = use_shape(products, product);
 	enum engine_status status = ENGINE_OK;
 	int			count = 0;
 
@@ -229,7 +252,7 @@ enum engine_status
 cuda_tune(struct cuda_products *products, const struct cuda_product *product, struct engine_error *error)
 {
 	cublasLtMatmulHeuristicResult_t proposals[PROPOSALS];
-	struct cuda_shape *shape = find_shape(products, product);
+	struct cuda_shape *shape = use_shape(products, product);
 	cudaEvent_t begin = NULL;
 	cudaEvent_t end = NULL;
 	enum engine_status status = ENGINE_OK;

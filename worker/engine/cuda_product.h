@@ -40,6 +40,7 @@ struct cuda_products
 	size_t		workspace_size;
 	struct cuda_shape *shapes;
 	int			n_shapes;
+	uint64_t	uses;
 };
 
 extern enum engine_status cuda_products_open(struct cuda_products *products, cudaStream_t stream,

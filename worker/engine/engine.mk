@@ -100,9 +100,9 @@ $(CUDA_KERNEL_OBJECTS): $(ENGINE_BUILD)/plugin/%.cu.o: $(ENGINE_DIR)/%.cu $(wild
 # The emulation: the same sources, kernels included, on the CPU; a prompt's chunks are small, to have several, and so is calibration.
 EMULATION_DIR = test/engine/emulation
 EMULATION_FLAGS = -O2 -g -fPIC -Wall -Wextra -Werror -DCUDA_EMULATION -DCUDA_PREFILL_ROWS=96 -DCUDA_RATES_MATRIX=64 -I$(EMULATION_DIR) -I$(ENGINE_DIR) -MMD -MP
-EMULATION_C = $(filter-out cuda_product,$(CUDA_MODULES)) $(CUDA_SHARED_MODULES)
+EMULATION_C = $(CUDA_MODULES) $(CUDA_SHARED_MODULES)
 EMULATION_OBJECTS = $(CUDA_KERNELS:%=$(ENGINE_BUILD)/emulated/%.cu.o) $(EMULATION_C:%=$(ENGINE_BUILD)/emulated/%.o) \
-	$(ENGINE_BUILD)/emulated/emulation.o $(ENGINE_BUILD)/emulated/product.o $(ENGINE_BUILD)/emulated/test-cuda.o
+	$(ENGINE_BUILD)/emulated/emulation.o $(ENGINE_BUILD)/emulated/library.o $(ENGINE_BUILD)/emulated/test-cuda.o
 
 # A machine with an emulated GPU, for the rehearsal of make gpu-check: plugin, driver, NVML
 REHEARSAL = build/rehearsal
