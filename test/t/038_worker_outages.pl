@@ -52,11 +52,12 @@ sql(q{SELECT benchorch.register_framework('gated', $json${"command": ["sh", "-c"
 
 sub model_for
 {
-	my ($n, $framework) = @_;
+	my ($n, $framework, $limits) = @_;
 	$framework //= 'runner';
+	$limits //= '{}';
 	my $sizes = join ', ', 1 .. $n;
 	sql(qq{SELECT benchorch.create_template('t$n', '{"hardware": ["box"], "frameworks": ["$framework"], "workloads": ["chatbot"],
-		"batch_sizes": [$sizes], "sequence_lengths": [1024]}')});
+		"batch_sizes": [$sizes], "sequence_lengths": [1024], "limits": $limits}')});
 	my $id = sql(q{SELECT benchorch.register_model('model')});
 	sql("SELECT benchorch.populate_matrix('$id', template => 't$n')");
 	unlink "$home/ran", "$home/begun";
@@ -243,6 +244,22 @@ like(slurp_file($it->{log}), qr/"event":"spool_damaged"/, 'is told');
 ok(-e "$result.damaged" && !-e $result, 'and set aside');
 is(sql(qq{SELECT count(*) || ' ' || bool_and(accepted) FROM benchorch.benchmark_results WHERE model_version_id = '$model'}), '1 true',
 	'its config is run again');
+
+# ------------------------------------------- a result that is not taken
+
+$model = model_for(1, 'runner', '{"bad_output_retries": 0}');
+sql(q{CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE internal_error USING MESSAGE = 'no such luck'; END$$;
+	CREATE TRIGGER refuse BEFORE INSERT ON benchorch.benchmark_results FOR EACH ROW EXECUTE FUNCTION refuse()});
+$it = start_worker($worker, 'refused');
+is(end_of($it), 0, 'a result that the database refuses');
+sql('DROP FUNCTION refuse CASCADE');
+like(sql(qq{SELECT status || ' ' || error_message FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}),
+	qr/^failed .*the database refused the result: no such luck/, 'ends its attempt');
+my @refused = glob "$spool/*/*.refused";
+is(scalar(@refused), 1, 'is set aside');
+like(slurp_file($refused[0]), qr/^benchorch-result 1 .*\{"ran": \d+\}/s, 'with all that it holds');
+like(slurp_file($it->{log}), qr/"event":"hand_in_refused".*no such luck; it is kept as \Q$refused[0]\E/, 'which the log tells');
+unlink @refused;
 
 # ------------------------------------------------------- another database
 

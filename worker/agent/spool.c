@@ -379,6 +379,24 @@ spool_remove(Result *result)
 	free_file(file);
 }
 
+char *
+spool_keep_refused(Result *result)
+{
+	SpoolFile  *file = result->spooled;
+	char	   *aside = file != NULL ? xprintf("%s.refused", file->path) : NULL;
+
+	result->spooled = NULL;
+	if (file == NULL)
+		return NULL;
+	if (rename(file->path, aside) < 0)
+	{
+		free(aside);
+		aside = NULL;
+	}
+	free_file(file);
+	return aside;
+}
+
 /* ----------------------------------------------------------------- reading */
 
 /* Takes a file that nobody has locked, and reads all of it; its descriptor, or -1. */
