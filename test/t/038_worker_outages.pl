@@ -276,26 +276,37 @@ is(scalar(spooled()), 0, 'takes it');
 
 # ------------------------------------- heartbeats while a statement takes long
 
-$model = model_for(40);
-my $locker = $node->background_psql('postgres');
-$it = start_worker($worker, 'patient', '--heartbeat', '0.2');
-wait_until('a run', sub { sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started}) > 0 });
-# hand_in waits for this lock, and the worker for hand_in
-$locker->query_safe(qq{BEGIN; SELECT FROM benchorch.benchmark_configs WHERE model_version_id = '$model' FOR UPDATE});
-wait_until('a statement that waits', sub { sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) > 0 });
-my $beats = 0;
-my $last = '';
-wait_until('five heartbeats meanwhile', sub {
-	my $now = sql(q{SELECT heartbeat_at FROM benchorch.worker_leases l JOIN benchorch.workers w ON w.id = l.worker_id WHERE w.name = 'patient'});
-	$beats++ if $now ne $last;
-	$last = $now;
-	return $beats > 5;
-});
-is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}), '1', 'heartbeats go on while a statement of the worker waits');
-$locker->query_safe('COMMIT');
-$locker->quit;
-is(end_of($it), 0, 'which then goes on');
-is(sql(qq{SELECT string_agg(DISTINCT status, ',') FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), 'completed', 'as if nothing had been');
+# what waits for configs that somebody has locked, and which ones those are
+foreach my $case ([ 'hand_in', q{run_started} ], [ 'claim_runs', q{status = 'pending'} ])
+{
+	my ($call, $locked) = @$case;
+	append_to_file("$home/hold-$_", '') foreach 1 .. 40;
+	$model = model_for(40, 'gated');
+	$it = start_worker($worker, 'patient', '--heartbeat', '0.2', '--batch-size', $call eq 'hand_in' ? 2 : 1);
+	wait_until("$call: a run", sub { sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started}) > 0 });
+	my $locker = $node->background_psql('postgres');
+	$locker->query_safe(qq{BEGIN; SELECT FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND $locked FOR UPDATE});
+	my $first = (begun())[0];
+	unlink "$home/hold-$first";
+	my $waiting = qq{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%$call%'};
+	wait_until("$call: it waits", sub { sql($waiting) > 0 });
+	my $beats = 0;
+	my $last = '';
+	wait_until("$call: five heartbeats meanwhile", sub {
+		my $now = sql(q{SELECT heartbeat_at FROM benchorch.worker_leases l JOIN benchorch.workers w ON w.id = l.worker_id WHERE w.name = 'patient'});
+		$beats++ if $now ne $last;
+		$last = $now;
+		return $beats > 5;
+	});
+	wait_until("$call: it still waits", sub { sql($waiting) > 0 });
+	is(sql(qq{SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%$call%' AND pid <> pg_backend_pid()}), '1',
+		"$call: heartbeats go on while it waits, by one process of the server");
+	unlink glob "$home/hold-*";
+	$locker->query_safe('COMMIT');
+	$locker->quit;
+	is(end_of($it), 0, "$call: it then goes on");
+	is(sql(qq{SELECT string_agg(DISTINCT status, ',') FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), 'completed', "$call: as if nothing had been");
+}
 
 # ------------------------------------------------------------ several hosts
 

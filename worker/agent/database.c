@@ -328,6 +328,9 @@ database_query(const char *sql, int nparams, const DatabaseParam *params, PGresu
 		log_message(LOG_WARNING, "database_retry", "trying again: %s", buffer_text(&message));
 		if (strcmp(sqlstate, "25006") == 0)
 			disconnect();
+		/* the server has waited already */
+		if (strcmp(sqlstate, "55P03") == 0)
+			pause = PAUSE_FIRST;
 		pause_before_retry(&pause);
 	}
 }
