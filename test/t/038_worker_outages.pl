@@ -9,6 +9,7 @@ use warnings FATAL => 'all';
 
 use Cwd qw(abs_path);
 use FindBin;
+use IO::Socket::UNIX;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -277,9 +278,9 @@ is(scalar(spooled()), 0, 'takes it');
 # ------------------------------------- heartbeats while a statement takes long
 
 # what waits for configs that somebody has locked, and which ones those are
-foreach my $case ([ 'hand_in', q{run_started} ], [ 'claim_runs', q{status = 'pending'} ])
+foreach my $case ([ 'hand_in', q{run_started}, q{status = 'completed'} ], [ 'claim_runs', q{status = 'pending'}, q{status = 'running'} ])
 {
-	my ($call, $locked) = @$case;
+	my ($call, $locked, $done) = @$case;
 	append_to_file("$home/hold-$_", '') foreach 1 .. 40;
 	$model = model_for(40, 'gated');
 	$it = start_worker($worker, 'patient', '--heartbeat', '0.2', '--batch-size', $call eq 'hand_in' ? 2 : 1);
@@ -288,8 +289,7 @@ foreach my $case ([ 'hand_in', q{run_started} ], [ 'claim_runs', q{status = 'pen
 	$locker->query_safe(qq{BEGIN; SELECT FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND $locked FOR UPDATE});
 	my $first = (begun())[0];
 	unlink "$home/hold-$first";
-	my $waiting = qq{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%$call%'};
-	wait_until("$call: it waits", sub { sql($waiting) > 0 });
+	wait_until("$call: it waits", sub { sql(qq{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%$call%'}) > 0 });
 	my $beats = 0;
 	my $last = '';
 	wait_until("$call: five heartbeats meanwhile", sub {
@@ -298,9 +298,9 @@ foreach my $case ([ 'hand_in', q{run_started} ], [ 'claim_runs', q{status = 'pen
 		$last = $now;
 		return $beats > 5;
 	});
-	wait_until("$call: it still waits", sub { sql($waiting) > 0 });
-	is(sql(qq{SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%$call%' AND pid <> pg_backend_pid()}), '1',
-		"$call: heartbeats go on while it waits, by one process of the server");
+	is(sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND $done}), '0', "$call: heartbeats go on while it waits");
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activity WHERE backend_type = 'client backend'}),
+		"$call: no server process is left behind by its tries");
 	unlink glob "$home/hold-*";
 	$locker->query_safe('COMMIT');
 	$locker->quit;
@@ -315,6 +315,15 @@ my ($host, $port) = ($node->host, $node->port);
 is(end_of(start_worker($worker, 'choosy', '--db', "host=/nowhere,$host port=1,$port dbname=postgres target_session_attrs=read-write")), 0,
 	'a connection string of several hosts');
 is(sql(qq{SELECT string_agg(DISTINCT status, ',') FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), 'completed', 'finds the one that is there');
+
+# A frozen primary takes connections and says nothing.
+my $mute_dir = PostgreSQL::Test::Utils::tempdir_short();
+my $mute = IO::Socket::UNIX->new(Local => "$mute_dir/.s.PGSQL.1", Listen => 5) or die "$mute_dir: $!";
+$model = model_for(2);
+is(end_of(start_worker($worker, 'choosy', '--db', "host=$mute_dir,$host port=1,$port dbname=postgres connect_timeout=2")), 0, 'one whose first host is frozen');
+is(sql(qq{SELECT string_agg(DISTINCT status, ',') FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), 'completed', 'finds the other one');
+close $mute;
+
 is(sql('SELECT * FROM benchorch.check_invariants()'), '', 'the invariants hold');
 
 $node->stop;
