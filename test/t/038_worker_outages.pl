@@ -9,8 +9,10 @@ use warnings FATAL => 'all';
 
 use Cwd qw(abs_path);
 use FindBin;
+use IO::Select;
 use IO::Socket::UNIX;
 use IPC::Run;
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -324,6 +326,45 @@ is(end_of(start_worker($worker, 'choosy', '--db', "host=$mute_dir,$host port=1,$
 is(sql(qq{SELECT string_agg(DISTINCT status, ',') FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), 'completed', 'finds the other one');
 close $mute;
 
+# ------------------------- a server that answers, and is not done with it
+
+# A proxy that holds back the server's last word on a statement, ReadyForQuery, while a file is there.
+my $proxy_dir = PostgreSQL::Test::Utils::tempdir_short();
+my $listener = IO::Socket::UNIX->new(Local => "$proxy_dir/.s.PGSQL.$port", Listen => 5) or die "$proxy_dir: $!";
+my $proxy = fork;
+if (!$proxy)
+{
+	my $client = $listener->accept;
+	my $server = IO::Socket::UNIX->new(Peer => "$host/.s.PGSQL.$port");
+	my $select = IO::Select->new($client, $server);
+	my $unsaid = '';
+	for (;;)
+	{
+		foreach my $from ($select->can_read(0.02))
+		{
+			sysread($from, my $bytes, 65536) or POSIX::_exit(0);
+			if ($from == $client) { syswrite $server, $bytes; }
+			else { $unsaid .= $bytes; }
+		}
+		while (length $unsaid >= 5 && length $unsaid > (my $len = unpack 'x N', $unsaid))
+		{
+			last if substr($unsaid, 0, 1) eq 'Z' && -e "$home/hold-the-end";
+			syswrite $client, substr($unsaid, 0, $len + 1, '');
+		}
+	}
+}
+close $listener;
+append_to_file("$home/hold-1", '');
+$model = model_for(1, 'gated');
+$it = start_worker($worker, 'proxied', '--db', "host=$proxy_dir port=$port dbname=postgres", '--no-presence', '--grace', '1');
+wait_until('a run', sub { begun() == 1 });
+append_to_file("$home/hold-the-end", '');
+unlink "$home/hold-1";
+wait_until('the result', sub { sql(qq{SELECT count(*) FROM benchorch.benchmark_results WHERE model_version_id = '$model'}) == 1 });
+$it->{handle}->signal('TERM');
+is(end_of($it), 143, 'a worker hears signals while the server has answered and is not done');
+unlink "$home/hold-the-end";
+waitpid $proxy, 0;
 is(sql('SELECT * FROM benchorch.check_invariants()'), '', 'the invariants hold');
 
 $node->stop;

@@ -310,7 +310,7 @@ try_query(const char *sql, int nparams, const DatabaseParam *params)
 	double		until;
 	int			unsent = 1;
 	PGresult   *result = NULL, *next;
-	bool		ok;
+	bool		ok, ended = false;
 
 	for (int i = 0; i < nparams; i++)
 	{
@@ -322,31 +322,35 @@ try_query(const char *sql, int nparams, const DatabaseParam *params)
 	until = events_now() + ANSWER_SECONDS + SECONDS_PER_MEGABYTE * total / 1e6;
 
 	ok = PQsendQueryParams(connection, sql, nparams, NULL, values, lengths, formats, 0) == 1;
-	while (ok)
+	while (ok && !ended)
 	{
 		if (unsent > 0 && (unsent = PQflush(connection)) == 0)
 			FAULT_SENT(sql);
 		ok = unsent >= 0 && PQconsumeInput(connection) == 1;
-		if (!ok || (unsent == 0 && !PQisBusy(connection)))
-			break;
-		if (!wait_for_socket(unsent ? POLLIN | POLLOUT : POLLIN, until))
+		/* between the answer and the end of its transaction the server may take its time */
+		while (ok && unsent == 0 && !ended && !PQisBusy(connection))
+		{
+			next = PQgetResult(connection);
+			ended = next == NULL;
+			if (ended)
+				break;
+			PQclear(result);
+			result = next;
+		}
+		if (ok && !ended && !wait_for_socket(unsent ? POLLIN | POLLOUT : POLLIN, until))
 		{
 			keep_error(NULL, "no answer from the database in time");
+			PQclear(result);
 			disconnect();
 			return NULL;
 		}
-	}
-	while (ok && (next = PQgetResult(connection)) != NULL)
-	{
-		PQclear(result);
-		result = next;
 	}
 	if (watched >= 0)
 		events_unwatch(watched);
 	watched = -1;
 
 	/* an error that ends the connection says nothing about the statement */
-	if (result == NULL || PQstatus(connection) == CONNECTION_BAD)
+	if (!ended || result == NULL || PQstatus(connection) == CONNECTION_BAD)
 	{
 		keep_error(result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL, PQerrorMessage(connection));
 		PQclear(result);
