@@ -25,6 +25,7 @@ my %children = (
 	fork_twice => [ [ 'perl', '-MPOSIX', '-e', qq(if (!fork) {{ POSIX::setsid(); exec 'env', '-i', 'sh', '-c', 'sleep 1003; :', '$mark' if !fork; POSIX::_exit(0) }} wait; print '{{}}') ], 'ok', '' ],
 	fork_bomb => [ [ 'perl', '-e', q($0 = 'bomb'; fork for 1 .. 5; sleep 1000) ], 'timeout', 'not finished after 1 s' ],
 	kill_parent => [ [ 'sh', '-c', 'setsid sleep 1004 & kill -9 $PPID; sleep 1005' ], 'crash', 'killed by signal 9' ],
+	locked_files => [ [ 'sh', '-c', q(mkdir -p a/b/c; touch a/f a/b/c/f; chmod 0 a/b/c; chmod 555 a/b; chmod 0 a; echo '{{}}') ], 'ok', '' ],
 	missing_command => [ [ 'no-such-command', '{model}' ], 'node_fault', 'command not found: no-such-command' ],
 	not_executable => [ ['/etc/passwd'], 'node_fault', 'Permission denied' ],
 	silent => [ ['true'], 'bad_output', 'without output' ],
