@@ -310,6 +310,29 @@ foreach my $case ([ 'hand_in', q{run_started}, q{status = 'completed'} ], [ 'cla
 	is(sql(qq{SELECT string_agg(DISTINCT status, ',') FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), 'completed', "$call: as if nothing had been");
 }
 
+# --------------------------------------- SIGTERM while a statement takes long
+
+append_to_file("$home/hold-$_", '') foreach 1 .. 80;
+$model = model_for(80, 'gated');
+$it = start_worker($worker, 'stopped', '--grace', '600');
+wait_until('a run', sub { begun() == 1 });
+cmp_ok(sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND status = 'running'}), '>', 1, 'a batch waits behind a run');
+my $holder = $node->background_psql('postgres');
+$holder->query_safe(qq{BEGIN; SELECT FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started FOR UPDATE});
+unlink "$home/hold-" . (begun())[0];
+wait_until('hand_in, which waits', sub { sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%hand_in%'}) > 0 });
+wait_until('the next run', sub { begun() == 2 });
+$it->{handle}->signal('TERM');
+wait_until('what waits is handed back', sub { sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND status = 'running'}) <= 2 });
+ok($it->{handle}->pumpable, 'what waits is handed back at once, though the worker waits for the database');
+$holder->query_safe('COMMIT');
+$holder->quit;
+unlink glob "$home/hold-*";
+is(end_of($it), 143, 'then it ends');
+is(sql(qq{SELECT string_agg(status || ' ' || n, ', ' ORDER BY status) FROM (SELECT status, count(*) AS n FROM benchorch.benchmark_configs
+	WHERE model_version_id = '$model' GROUP BY status) AS s}), 'completed 2, pending 78', 'and has handed in what it ran');
+sql(qq{SELECT benchorch.cancel('$model')});
+
 # ------------------------------------------------------------ several hosts
 
 $model = model_for(2);

@@ -243,16 +243,26 @@ call_heartbeat_beside(const char *worker_id, const char *running, const char *lo
 	return sent;
 }
 
+static const char release_waiting_sql[] =
+	"SELECT FROM " PATIENT("2s") "benchorch.release_waiting(" FIRST("uuid") ") AS released";
+
 DatabaseStatus
 call_release_waiting(const char *worker_id)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id)};
 	PGresult   *result;
-	DatabaseStatus status = database_query(
-		"SELECT FROM " PATIENT("2s") "benchorch.release_waiting(" FIRST("uuid") ") AS released", 1, params, &result);
+	DatabaseStatus status = database_query(release_waiting_sql, 1, params, &result);
 
 	PQclear(result);
 	return status;
+}
+
+bool
+call_release_waiting_beside(const char *worker_id, void (*answer)(const PGresult *result))
+{
+	const DatabaseParam params[] = {TEXT_PARAM(worker_id)};
+
+	return presence_ask(release_waiting_sql, 1, params, answer);
 }
 
 DatabaseStatus
