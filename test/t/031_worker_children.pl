@@ -41,6 +41,8 @@ my %children = (
 	falls_silent => [ [ 'sh', '-c', 'echo hello >&2; sleep 1000' ], 'timeout', 'printed nothing for 0.3 s: hello', '--silence', '0.3' ],
 	keeps_talking => [ [ 'sh', '-c', q(for i in 1 2 3 4; do sleep 0.15; echo $i >&2; done; echo '{{}}') ], 'ok', '', '--silence', '0.5' ],
 	large_log => [ [ 'perl', '-e', q(print STDERR 'x' x 99, "\n" for 1 .. 2000000; print '{{}}') ], 'ok', '' ],
+	gigabyte => [ [ 'sh', '-c', q(yes 0123456789 | head -c 1000000000 >&2; echo '{{}}') ], 'ok', '' ],
+	no_core => [ [ 'sh', '-c', q(test "$(ulimit -c)" = 0 && echo '{{}}') ], 'ok', '' ],
 	odd_bytes => [ [ 'perl', '-e', q(print qq({{"a": NaN, "b": -Infinity, "s": "\xff\xfe"}}\n); print STDERR qq(\0\xff bytes\n)) ], 'ok', '' ],
 	exit_137 => [ [ 'sh', '-c', 'exit 137' ], 'crash', 'killed by signal 9' ],
 	kill_itself => [ [ 'sh', '-c', 'echo last words >&2; kill -9 $$' ], 'crash', 'killed by signal 9 .exit 137.: last words' ],
