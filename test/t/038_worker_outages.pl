@@ -279,6 +279,12 @@ is(scalar(spooled()), 0, 'takes it');
 
 # ------------------------------------- heartbeats while a statement takes long
 
+# The first run, of which the database knows as well.
+sub run_known
+{
+	return begun() == 1 && sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started}) > 0;
+}
+
 # what waits for configs that somebody has locked, and which ones those are
 foreach my $case ([ 'hand_in', q{run_started}, q{status = 'completed'} ], [ 'claim_runs', q{status = 'pending'}, q{status = 'running'} ])
 {
@@ -286,7 +292,7 @@ foreach my $case ([ 'hand_in', q{run_started}, q{status = 'completed'} ], [ 'cla
 	append_to_file("$home/hold-$_", '') foreach 1 .. 40;
 	$model = model_for(40, 'gated');
 	$it = start_worker($worker, 'patient', '--heartbeat', '0.2', '--batch-size', $call eq 'hand_in' ? 2 : 1);
-	wait_until("$call: a run", sub { sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started}) > 0 });
+	wait_until("$call: a run", \&run_known);
 	my $locker = $node->background_psql('postgres');
 	$locker->query_safe(qq{BEGIN; SELECT FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND $locked FOR UPDATE});
 	my $first = (begun())[0];
@@ -315,7 +321,7 @@ foreach my $case ([ 'hand_in', q{run_started}, q{status = 'completed'} ], [ 'cla
 append_to_file("$home/hold-$_", '') foreach 1 .. 80;
 $model = model_for(80, 'gated');
 $it = start_worker($worker, 'stopped', '--grace', '600');
-wait_until('a run', sub { begun() == 1 });
+wait_until('a run', \&run_known);
 cmp_ok(sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND status = 'running'}), '>', 1, 'a batch waits behind a run');
 my $holder = $node->background_psql('postgres');
 $holder->query_safe(qq{BEGIN; SELECT FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started FOR UPDATE});
