@@ -293,6 +293,10 @@ fails_with(64, qr/--heartbeat must be less than the lease/, 'a heartbeat longer 
 	'--framework', 'quick', '--heartbeat', '5');
 fails_with(65, qr/framework \\"nope\\" does not exist/, 'unknown framework', @db, '--hardware', 'box', '--framework', 'nope');
 fails_with(65, qr/hardware \\"nope\\" does not exist/, 'unknown hardware', @db, '--hardware', 'nope', '--framework', 'quick');
+fails_with(64, qr/"event":"usage".*give --db a connection string/, 'a connection string that is none', '--db', 'host=db nonsense=1', '--framework', 'quick');
+fails_with(64, qr/"event":"usage".*give --db a connection string/, 'a port that is none', '--db', 'host=db port=abc', '--framework', 'quick');
+fails_with(65, qr/role \\"nobody\\" does not exist; look at user/, 'unknown user', '--db', $node->connstr('postgres') . ' user=nobody', '--framework', 'quick');
+fails_with(65, qr/database \\"nowhere\\" does not exist; look at user/, 'unknown database', '--db', $node->connstr('nowhere'), '--framework', 'quick');
 fails_with(65, qr/CREATE EXTENSION benchorch/, 'no extension', '--db', $node->connstr('template1'), '--framework', 'quick');
 
 my ($out, $err);

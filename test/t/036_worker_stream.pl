@@ -254,6 +254,33 @@ is(sql($state), $before, 'nothing is claimed or changed');
 is(join(' ', glob "$work_dir/*"), '', 'no file is left');
 my @left = grep { my $file = $_; eval { slurp_file($file) =~ /\bMARK=\Q$mark\E/ } } glob '/proc/[0-9]*/environ';
 is("@left", '', 'no process is left');
+
+# ---------------------------------------------- a runner that talks while it waits
+
+my $chatter = write_runner('chatter', <<'EOT');
+#!/usr/bin/perl
+$| = 1;
+print "ready 1\n";
+while (<STDIN>)
+{
+	print "{\"n\": $.}\n";
+	print 'fifteen letters' . "\n" for 1 .. ($. == 1) * 1_000_000;
+	open my $said, '>', "$ENV{HOME}/said" or die;
+}
+EOT
+my $chatted = model_for('chatter', [$chatter], [ 1, 2 ], '');
+sql(qq{UPDATE benchorch.benchmark_configs SET priority = 2000 WHERE model_version_id = '$chatted' AND batch_size = 2});
+my $waiting = IPC::Run::start([ $worker, '--db', $node->connstr('postgres'), '--hardware', 'box', '--name', 'chatter', '--framework', 'chatter',
+	'--work-dir', $work_dir, '--log', "$PostgreSQL::Test::Utils::log_path/chatter.json" ], '<', \undef, '>', \my $chatter_out, '2>', \my $chatter_err,
+	IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+my $tries = 10 * $PostgreSQL::Test::Utils::timeout_default;
+select undef, undef, undef, 0.1 until -e "$home/said" || !$tries--;
+sql(qq{UPDATE benchorch.benchmark_configs SET priority = 100 WHERE model_version_id = '$chatted' AND batch_size = 2});
+ok($node->poll_query_until('postgres', qq{SELECT count(*) = 1 FROM benchorch.benchmark_results WHERE model_version_id = '$chatted' AND parsed ->> 'n' = '2'}),
+	'what a runner prints while it waits does not keep it from the next config');
+$waiting->signal('TERM');
+$waiting->finish;
+
 is(sql('SELECT * FROM benchorch.check_invariants()'), '', 'the invariants hold');
 
 $node->stop;

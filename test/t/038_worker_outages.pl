@@ -9,7 +9,10 @@ use warnings FATAL => 'all';
 
 use Cwd qw(abs_path);
 use FindBin;
+use IO::Select;
+use IO::Socket::UNIX;
 use IPC::Run;
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -52,11 +55,12 @@ sql(q{SELECT benchorch.register_framework('gated', $json${"command": ["sh", "-c"
 
 sub model_for
 {
-	my ($n, $framework) = @_;
+	my ($n, $framework, $limits) = @_;
 	$framework //= 'runner';
+	$limits //= '{}';
 	my $sizes = join ', ', 1 .. $n;
 	sql(qq{SELECT benchorch.create_template('t$n', '{"hardware": ["box"], "frameworks": ["$framework"], "workloads": ["chatbot"],
-		"batch_sizes": [$sizes], "sequence_lengths": [1024]}')});
+		"batch_sizes": [$sizes], "sequence_lengths": [1024], "limits": $limits}')});
 	my $id = sql(q{SELECT benchorch.register_model('model')});
 	sql("SELECT benchorch.populate_matrix('$id', template => 't$n')");
 	unlink "$home/ran", "$home/begun";
@@ -244,6 +248,22 @@ ok(-e "$result.damaged" && !-e $result, 'and set aside');
 is(sql(qq{SELECT count(*) || ' ' || bool_and(accepted) FROM benchorch.benchmark_results WHERE model_version_id = '$model'}), '1 true',
 	'its config is run again');
 
+# ------------------------------------------- a result that is not taken
+
+$model = model_for(1, 'runner', '{"bad_output_retries": 0}');
+sql(q{CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE internal_error USING MESSAGE = 'no such luck'; END$$;
+	CREATE TRIGGER refuse BEFORE INSERT ON benchorch.benchmark_results FOR EACH ROW EXECUTE FUNCTION refuse()});
+$it = start_worker($worker, 'refused');
+is(end_of($it), 0, 'a result that the database refuses');
+sql('DROP FUNCTION refuse CASCADE');
+like(sql(qq{SELECT status || ' ' || error_message FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}),
+	qr/^failed .*the database refused the result: no such luck/, 'ends its attempt');
+my @refused = glob "$spool/*/*.refused";
+is(scalar(@refused), 1, 'is set aside');
+like(slurp_file($refused[0]), qr/^benchorch-result 1 .*\{"ran": \d+\}/s, 'with all that it holds');
+like(slurp_file($it->{log}), qr/"event":"hand_in_refused".*no such luck; it is kept as \Q$refused[0]\E/, 'which the log tells');
+unlink @refused;
+
 # ------------------------------------------------------- another database
 
 $model = model_for(1);
@@ -259,26 +279,65 @@ is(scalar(spooled()), 0, 'takes it');
 
 # ------------------------------------- heartbeats while a statement takes long
 
-$model = model_for(40);
-my $locker = $node->background_psql('postgres');
-$it = start_worker($worker, 'patient', '--heartbeat', '0.2');
-wait_until('a run', sub { sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started}) > 0 });
-# hand_in waits for this lock, and the worker for hand_in
-$locker->query_safe(qq{BEGIN; SELECT FROM benchorch.benchmark_configs WHERE model_version_id = '$model' FOR UPDATE});
-wait_until('a statement that waits', sub { sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}) > 0 });
-my $beats = 0;
-my $last = '';
-wait_until('five heartbeats meanwhile', sub {
-	my $now = sql(q{SELECT heartbeat_at FROM benchorch.worker_leases l JOIN benchorch.workers w ON w.id = l.worker_id WHERE w.name = 'patient'});
-	$beats++ if $now ne $last;
-	$last = $now;
-	return $beats > 5;
-});
-is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'}), '1', 'heartbeats go on while a statement of the worker waits');
-$locker->query_safe('COMMIT');
-$locker->quit;
-is(end_of($it), 0, 'which then goes on');
-is(sql(qq{SELECT string_agg(DISTINCT status, ',') FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), 'completed', 'as if nothing had been');
+# The first run, of which the database knows as well.
+sub run_known
+{
+	return begun() == 1 && sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started}) > 0;
+}
+
+# what waits for configs that somebody has locked, and which ones those are
+foreach my $case ([ 'hand_in', q{run_started}, q{status = 'completed'} ], [ 'claim_runs', q{status = 'pending'}, q{status = 'running'} ])
+{
+	my ($call, $locked, $done) = @$case;
+	append_to_file("$home/hold-$_", '') foreach 1 .. 40;
+	$model = model_for(40, 'gated');
+	$it = start_worker($worker, 'patient', '--heartbeat', '0.2', '--batch-size', $call eq 'hand_in' ? 2 : 1);
+	wait_until("$call: a run", \&run_known);
+	my $locker = $node->background_psql('postgres');
+	$locker->query_safe(qq{BEGIN; SELECT FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND $locked FOR UPDATE});
+	my $first = (begun())[0];
+	unlink "$home/hold-$first";
+	wait_until("$call: it waits", sub { sql(qq{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%$call%'}) > 0 });
+	my $beats = 0;
+	my $last = '';
+	wait_until("$call: five heartbeats meanwhile", sub {
+		my $now = sql(q{SELECT heartbeat_at FROM benchorch.worker_leases l JOIN benchorch.workers w ON w.id = l.worker_id WHERE w.name = 'patient'});
+		$beats++ if $now ne $last;
+		$last = $now;
+		return $beats > 5;
+	});
+	is(sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND $done}), '0', "$call: heartbeats go on while it waits");
+	ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activity WHERE backend_type = 'client backend'}),
+		"$call: no server process is left behind by its tries");
+	unlink glob "$home/hold-*";
+	$locker->query_safe('COMMIT');
+	$locker->quit;
+	is(end_of($it), 0, "$call: it then goes on");
+	is(sql(qq{SELECT string_agg(DISTINCT status, ',') FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), 'completed', "$call: as if nothing had been");
+}
+
+# --------------------------------------- SIGTERM while a statement takes long
+
+append_to_file("$home/hold-$_", '') foreach 1 .. 80;
+$model = model_for(80, 'gated');
+$it = start_worker($worker, 'stopped', '--grace', '600');
+wait_until('a run', \&run_known);
+cmp_ok(sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND status = 'running'}), '>', 1, 'a batch waits behind a run');
+my $holder = $node->background_psql('postgres');
+$holder->query_safe(qq{BEGIN; SELECT FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND run_started FOR UPDATE});
+unlink "$home/hold-" . (begun())[0];
+wait_until('hand_in, which waits', sub { sql(q{SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%hand_in%'}) > 0 });
+wait_until('the next run', sub { begun() == 2 });
+$it->{handle}->signal('TERM');
+wait_until('what waits is handed back', sub { sql(qq{SELECT count(*) FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND status = 'running'}) <= 2 });
+ok($it->{handle}->pumpable, 'what waits is handed back at once, though the worker waits for the database');
+$holder->query_safe('COMMIT');
+$holder->quit;
+unlink glob "$home/hold-*";
+is(end_of($it), 143, 'then it ends');
+is(sql(qq{SELECT string_agg(status || ' ' || n, ', ' ORDER BY status) FROM (SELECT status, count(*) AS n FROM benchorch.benchmark_configs
+	WHERE model_version_id = '$model' GROUP BY status) AS s}), 'completed 2, pending 78', 'and has handed in what it ran');
+sql(qq{SELECT benchorch.cancel('$model')});
 
 # ------------------------------------------------------------ several hosts
 
@@ -287,6 +346,54 @@ my ($host, $port) = ($node->host, $node->port);
 is(end_of(start_worker($worker, 'choosy', '--db', "host=/nowhere,$host port=1,$port dbname=postgres target_session_attrs=read-write")), 0,
 	'a connection string of several hosts');
 is(sql(qq{SELECT string_agg(DISTINCT status, ',') FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), 'completed', 'finds the one that is there');
+
+# A frozen primary takes connections and says nothing.
+my $mute_dir = PostgreSQL::Test::Utils::tempdir_short();
+my $mute = IO::Socket::UNIX->new(Local => "$mute_dir/.s.PGSQL.1", Listen => 5) or die "$mute_dir: $!";
+$model = model_for(2);
+is(end_of(start_worker($worker, 'choosy', '--db', "host=$mute_dir,$host port=1,$port dbname=postgres connect_timeout=2")), 0, 'one whose first host is frozen');
+is(sql(qq{SELECT string_agg(DISTINCT status, ',') FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}), 'completed', 'finds the other one');
+close $mute;
+
+# ------------------------- a server that answers, and is not done with it
+
+# A proxy that holds back the server's last word on a statement, ReadyForQuery, while a file is there.
+my $proxy_dir = PostgreSQL::Test::Utils::tempdir_short();
+my $listener = IO::Socket::UNIX->new(Local => "$proxy_dir/.s.PGSQL.$port", Listen => 5) or die "$proxy_dir: $!";
+my $proxy = fork;
+if (!$proxy)
+{
+	my $client = $listener->accept;
+	my $server = IO::Socket::UNIX->new(Peer => "$host/.s.PGSQL.$port");
+	my $select = IO::Select->new($client, $server);
+	my $unsaid = '';
+	for (;;)
+	{
+		foreach my $from ($select->can_read(0.02))
+		{
+			sysread($from, my $bytes, 65536) or POSIX::_exit(0);
+			if ($from == $client) { syswrite $server, $bytes; }
+			else { $unsaid .= $bytes; }
+		}
+		while (length $unsaid >= 5 && length $unsaid > (my $len = unpack 'x N', $unsaid))
+		{
+			last if substr($unsaid, 0, 1) eq 'Z' && -e "$home/hold-the-end";
+			syswrite $client, substr($unsaid, 0, $len + 1, '');
+		}
+	}
+}
+close $listener;
+append_to_file("$home/hold-1", '');
+$model = model_for(1, 'gated');
+$it = start_worker($worker, 'proxied', '--db', "host=$proxy_dir port=$port dbname=postgres", '--no-presence', '--grace', '1');
+wait_until('a run', sub { begun() == 1 });
+append_to_file("$home/hold-the-end", '');
+unlink "$home/hold-1";
+wait_until('the result', sub { sql(qq{SELECT count(*) FROM benchorch.benchmark_results WHERE model_version_id = '$model'}) == 1 });
+$it->{handle}->signal('TERM');
+is(end_of($it), 143, 'a worker hears signals while the server has answered and is not done');
+unlink "$home/hold-the-end";
+waitpid $proxy, 0;
 is(sql('SELECT * FROM benchorch.check_invariants()'), '', 'the invariants hold');
 
 $node->stop;

@@ -20,6 +20,16 @@
 
 #define UNFLUSHED "pg_catalog.set_config('synchronous_commit', 'off', true) AS unflushed, "
 
+/*
+ * A call waits so long for a lock, and is then made again.  While a claim
+ * waits, for a config that somebody has locked, it holds the worker's lease,
+ * and heartbeats wait for that: they must come between two tries.  Nor does
+ * a call that was given up wait on the server for ever, a connection each.  The
+ * first argument comes by the setting, so that this is made before the call.
+ */
+#define PATIENT(seconds) "pg_catalog.set_config('lock_timeout', '" seconds "', true) AS patience, LATERAL "
+#define FIRST(type) "CASE WHEN patience IS NOT NULL THEN $1::" type " END"
+
 DatabaseStatus
 call_match_hardware(const char *gpu, int gpu_count, int64_t gpu_memory_bytes, Buffer *name)
 {
@@ -126,8 +136,9 @@ call_claim(int batch_size, const char *priority_threshold, const char *worker_id
 	const DatabaseParam params[] = {TEXT_PARAM(size), TEXT_PARAM(priority_threshold), TEXT_PARAM(worker_id),
 									TEXT_PARAM(model)};
 	DatabaseStatus status = database_query(
-		"SELECT c.* FROM " UNFLUSHED "benchorch.claim_runs($1, COALESCE($2::int, 1000), $3, $4) AS c", 4,
-		params, &batch->rows);
+		"SELECT c.* FROM " UNFLUSHED PATIENT("2s") "benchorch.claim_runs(" FIRST("int") ","
+																						" COALESCE($2::int, 1000), $3, $4) AS c",
+		4, params, &batch->rows);
 
 	free(size);
 	if (status == DATABASE_OK)
@@ -154,7 +165,8 @@ batch_free(Batch *batch)
 	*batch = (Batch){0};
 }
 
-static const char start_sql[] = "SELECT FROM " UNFLUSHED "benchorch.start($1, $2) AS started";
+static const char start_sql[] =
+	"SELECT FROM " UNFLUSHED PATIENT("2s") "benchorch.start(" FIRST("bigint") ", $2) AS started";
 
 DatabaseStatus
 call_start(const Config *config)
@@ -167,13 +179,9 @@ call_start(const Config *config)
 	return status;
 }
 
-/*
- * It waits a second for a lock and not longer: heartbeats go the same way, and
- * may have no other.  The claim's number comes by the setting, so that this is made first.
- */
+/* Not longer than a second: heartbeats go the same way, and may have no other. */
 static const char start_beside_sql[] =
-	"SELECT FROM " UNFLUSHED "pg_catalog.set_config('lock_timeout', '1s', true) AS patience,"
-	" LATERAL benchorch.start($1, CASE WHEN patience IS NOT NULL THEN $2::bigint END) AS started";
+	"SELECT FROM " UNFLUSHED PATIENT("1s") "benchorch.start(" FIRST("bigint") ", $2) AS started";
 
 bool
 call_start_beside(const Config *config, void (*answer)(const PGresult *result))
@@ -195,7 +203,9 @@ call_hand_in(const char *config_id, const char *claim_id, const char *outcome, c
 									TEXT_PARAM(details)};
 	PGresult   *result;
 	DatabaseStatus status = database_query(
-		"SELECT accepted, status FROM benchorch.hand_in($1, $2, $3, $4, $5, $6::jsonb)", 6, params, &result);
+		"SELECT accepted, status FROM " PATIENT("2s") "benchorch.hand_in(" FIRST("bigint") ","
+																						   " $2, $3, $4, $5, $6::jsonb)",
+		6, params, &result);
 
 	*receipt = (Receipt){0};
 	if (status == DATABASE_OK && PQntuples(result) == 1)
@@ -208,7 +218,7 @@ call_hand_in(const char *config_id, const char *claim_id, const char *outcome, c
 }
 
 static const char heartbeat_sql[] =
-	"SELECT h.config_id, h.claim_id, h.verdict FROM " UNFLUSHED "benchorch.heartbeat($1, $2, $3) AS h";
+	"SELECT h.config_id, h.claim_id, h.verdict FROM " UNFLUSHED PATIENT("10s") "benchorch.heartbeat(" FIRST("uuid") ", $2, $3) AS h";
 
 DatabaseStatus
 call_heartbeat(const char *worker_id, const char *running, const char *log_tail, size_t log_tail_len, PGresult **result)
@@ -233,15 +243,26 @@ call_heartbeat_beside(const char *worker_id, const char *running, const char *lo
 	return sent;
 }
 
+static const char release_waiting_sql[] =
+	"SELECT FROM " PATIENT("2s") "benchorch.release_waiting(" FIRST("uuid") ") AS released";
+
 DatabaseStatus
 call_release_waiting(const char *worker_id)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id)};
 	PGresult   *result;
-	DatabaseStatus status = database_query("SELECT benchorch.release_waiting($1)", 1, params, &result);
+	DatabaseStatus status = database_query(release_waiting_sql, 1, params, &result);
 
 	PQclear(result);
 	return status;
+}
+
+bool
+call_release_waiting_beside(const char *worker_id, void (*answer)(const PGresult *result))
+{
+	const DatabaseParam params[] = {TEXT_PARAM(worker_id)};
+
+	return presence_ask(release_waiting_sql, 1, params, answer);
 }
 
 DatabaseStatus
@@ -249,7 +270,8 @@ call_release(const char *worker_id, const char *outcome)
 {
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id), TEXT_PARAM(outcome)};
 	PGresult   *result;
-	DatabaseStatus status = database_query("SELECT benchorch.release($1, $2)", 2, params, &result);
+	DatabaseStatus status = database_query(
+		"SELECT FROM " PATIENT("2s") "benchorch.release(" FIRST("uuid") ", $2) AS released", 2, params, &result);
 
 	PQclear(result);
 	return status;

@@ -58,6 +58,8 @@ extern bool call_heartbeat_beside(const char *worker_id, const char *running, co
 
 /* Hands back what is not started; with an outcome, everything. */
 extern DatabaseStatus call_release_waiting(const char *worker_id);
+/* The same beside the main connection, without waiting: false where that is not possible now. */
+extern bool call_release_waiting_beside(const char *worker_id, void (*answer)(const PGresult *result));
 extern DatabaseStatus call_release(const char *worker_id, const char *outcome);
 
 /* How many configs are left that this worker may get to run. */

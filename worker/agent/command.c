@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const passed_names[] = {"PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH"};
@@ -157,24 +158,37 @@ command_directory(const Config *config, const RunSettings *settings, Buffer *err
 	return NULL;
 }
 
+static bool opened;				/* a directory whose entries could not be removed so far */
+
 static int
 remove_entry(const char *path, const struct stat *info, int type, struct FTW *ftw)
 {
-	(void) info;
 	(void) ftw;
-	if (type == FTW_DP || type == FTW_D || type == FTW_DNR)
-		rmdir(path);
-	else
+	if (type != FTW_DP && type != FTW_D && type != FTW_DNR)
 		unlink(path);
+	else if (rmdir(path) < 0 && (info->st_mode & S_IRWXU) != S_IRWXU && chmod(path, S_IRWXU) == 0)
+		opened = true;
 	return 0;
 }
 
 void
 command_remove_directory(char *directory, const RunSettings *settings)
 {
+	struct stat info;
+
 	if (directory != NULL && settings->keep)
 		fprintf(stderr, "kept: %s\n", directory);
 	else if (directory != NULL)
-		nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	{
+		do
+		{
+			opened = false;
+			nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+		} while (opened);
+		if (lstat(directory, &info) == 0)
+			log_message(LOG_WARNING, "directory_left",
+						"could not remove all of %s: files of another user, or a file system mounted there; remove it",
+						directory);
+	}
 	free(directory);
 }

@@ -16,6 +16,7 @@
 
 #include "events.h"
 #include "faults.h"
+#include "hosts.h"
 #include "log.h"
 
 #include <math.h>
@@ -23,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECT_SECONDS 30.0	/* for one try, all hosts of the connection string */
+#define CONNECT_SECONDS 30.0	/* for a host, unless the connection string has a connect_timeout */
 #define ANSWER_SECONDS 60.0
 #define SECONDS_PER_MEGABYTE 1.0	/* more for what is sent */
 #define PAUSE_FIRST 0.5
@@ -35,6 +36,8 @@ static const char *conninfo;
 static const char *application;
 static double limit = EVENTS_NEVER;
 static bool interrupted;
+static bool was_connected;
+static bool hopeless;			/* the first connection has failed, and trying again cannot help */
 static char sqlstate[6];
 static Buffer message;
 static Buffer address;
@@ -60,6 +63,7 @@ void
 database_close(void)
 {
 	disconnect();
+	hosts_forget();
 	buffer_free(&message);
 	buffer_free(&address);
 }
@@ -116,25 +120,30 @@ log_notice(void *context, const PGresult *notice)
 	log_message(LOG_INFO, "notice", "%s", text ? text : PQresultErrorMessage(notice));
 }
 
+/* What libpq is told; where, if not as the connection string says. */
+typedef struct Keywords
+{
+	const char *names[12];
+	const char *values[12];
+} Keywords;
+
 /* The connection string may override what stands before it, and what stands after it overrides the string. */
+static Keywords
+make_keywords(const char *application_name, const char *host, const char *hostaddr, const char *port)
+{
+	return (Keywords){
+		{"client_encoding", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+		 "fallback_application_name", "dbname", "host", "hostaddr", "port", NULL},
+		{"UTF8", "10", "5", "3", "10000", application_name, conninfo, host, hostaddr, port, NULL},
+	};
+}
+
 static PGconn *
 begin_connection(const char *application_name, const char *host, const char *hostaddr, const char *port)
 {
-	const char *const names[] = {"client_encoding",
-								 "keepalives_idle",
-								 "keepalives_interval",
-								 "keepalives_count",
-								 "tcp_user_timeout",
-								 "fallback_application_name",
-								 "dbname",
-								 "host",
-								 "hostaddr",
-								 "port",
-								 NULL};
-	const char *const values[] = {"UTF8", "10", "5", "3", "10000", application_name,
-								  conninfo, host, hostaddr, port, NULL};
+	Keywords	keywords = make_keywords(application_name, host, hostaddr, port);
 
-	return PQconnectStartParams(names, values, 1);
+	return PQconnectStartParams(keywords.names, keywords.values, 1);
 }
 
 PGconn *
@@ -145,14 +154,87 @@ database_begin_beside(const char *application_name)
 	return begin_connection(application_name, PQhost(connection), PQhostaddr(connection), PQport(connection));
 }
 
+/* Whether libpq finds no sense in what it is told, and does not even try; asked after a try has failed at once. */
+static bool
+makes_no_sense(void)
+{
+	Keywords	keywords = make_keywords(application, NULL, NULL, NULL);
+
+	/* of numbers that are none PQping says that the server does not answer */
+	return PQpingParams(keywords.names, keywords.values, 1) == PQPING_NO_ATTEMPT ||
+		strncmp(buffer_text(&message), "invalid ", 8) == 0;
+}
+
+/*
+ * The server's SQLSTATE in a line of an error of libpq's, which tells it in
+ * verbose messages only: "FATAL:  28P01: text".  NULL where there is none.
+ */
+static const char *
+find_sqlstate(const char *line, size_t len)
+{
+	static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	for (size_t i = 0; i + 10 <= len; i++)
+		if (strncmp(line + i, ":  ", 3) == 0 && strspn(line + i + 3, digits) == 5 &&
+			strncmp(line + i + 8, ": ", 2) == 0)
+			return line + i + 3;
+	return NULL;
+}
+
+/* Keeps a verbose error: its SQLSTATE, and its text as it is told otherwise. */
+static void
+keep_verbose_error(const char *text)
+{
+	char		state[6] = "";
+	Buffer		plain = {0};
+
+	for (const char *line = text; *line != '\0';)
+	{
+		size_t		len = strcspn(line, "\n");
+		const char *at = find_sqlstate(line, len);
+
+		if (at != NULL)
+		{
+			memcpy(state, at, 5);
+			buffer_append(&plain, line, at - line);
+			buffer_append(&plain, at + 7, line + len - at - 7);
+		}
+		else if (strncmp(line, "LOCATION:", 9) != 0)
+			buffer_append(&plain, line, len);
+		buffer_puts(&plain, "\n");
+		line += len + (line[len] == '\n');
+	}
+	keep_error(state, buffer_text(&plain));
+	buffer_free(&plain);
+}
+
+/* No such user, database or right, or a setting that the server does not know. */
+static bool
+refused_for_good(void)
+{
+	static const char *const classes[] = {"22", "28", "3D", "42"};
+
+	for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++)
+		if (strncmp(sqlstate, classes[i], 2) == 0)
+			return true;
+	return false;
+}
+
 /* One try; false, with the error kept, where it failed. */
 static bool
 try_to_connect(void)
 {
-	double		until = events_now() + CONNECT_SECONDS;
+	const char *host;
+	double		until, patience;
+	bool		at_once;
 	PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 
-	connection = begin_connection(application, NULL, NULL, NULL);
+	connection = begin_connection(application, hosts_first(), hosts_first_address(), hosts_first_port());
+	at_once = PQstatus(connection) == CONNECTION_BAD;
+	PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+	patience = hosts_patience(connection, CONNECT_SECONDS);
+	until = events_now() + patience;
+	host = PQhost(connection);
 	while (PQstatus(connection) != CONNECTION_BAD && state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED)
 	{
 		/* libpq closes and opens sockets as it goes through the hosts */
@@ -164,17 +246,33 @@ try_to_connect(void)
 			events_unwatch(watched);
 			watched = -1;
 		}
+		if (PQhost(connection) != host)
+			until = events_now() + patience;
+		host = PQhost(connection);
 	}
 	if (state == PGRES_POLLING_OK)
 	{
+		PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
 		PQsetnonblocking(connection, 1);
 		PQsetNoticeReceiver(connection, log_notice, NULL);
 		buffer_reset(&address);
 		buffer_printf(&address, "%s:%s/%s", PQhost(connection), PQport(connection), PQdb(connection));
+		was_connected = true;
 		return true;
 	}
-	keep_error(NULL, PQstatus(connection) == CONNECTION_BAD ? PQerrorMessage(connection) : "connection timed out");
+	if (PQstatus(connection) == CONNECTION_BAD)
+	{
+		keep_verbose_error(PQerrorMessage(connection));
+		if (PQconnectionNeedsPassword(connection))
+			strcpy(sqlstate, "28P01");
+	}
+	else
+	{
+		keep_error(NULL, "connection timed out");
+		hosts_turn(connection);
+	}
 	disconnect();
+	hopeless = !was_connected && (refused_for_good() || (at_once && sqlstate[0] == '\0' && makes_no_sense()));
 	return false;
 }
 
@@ -188,6 +286,8 @@ database_connect(void)
 	{
 		if (try_to_connect())
 			break;
+		if (hopeless)
+			return false;
 		if (!told)
 			log_message(LOG_WARNING, "database_away", "database is away, trying again: %s", buffer_text(&message));
 		told = true;
@@ -210,7 +310,7 @@ try_query(const char *sql, int nparams, const DatabaseParam *params)
 	double		until;
 	int			unsent = 1;
 	PGresult   *result = NULL, *next;
-	bool		ok;
+	bool		ok, ended = false;
 
 	for (int i = 0; i < nparams; i++)
 	{
@@ -222,31 +322,35 @@ try_query(const char *sql, int nparams, const DatabaseParam *params)
 	until = events_now() + ANSWER_SECONDS + SECONDS_PER_MEGABYTE * total / 1e6;
 
 	ok = PQsendQueryParams(connection, sql, nparams, NULL, values, lengths, formats, 0) == 1;
-	while (ok)
+	while (ok && !ended)
 	{
 		if (unsent > 0 && (unsent = PQflush(connection)) == 0)
 			FAULT_SENT(sql);
 		ok = unsent >= 0 && PQconsumeInput(connection) == 1;
-		if (!ok || (unsent == 0 && !PQisBusy(connection)))
-			break;
-		if (!wait_for_socket(unsent ? POLLIN | POLLOUT : POLLIN, until))
+		/* between the answer and the end of its transaction the server may take its time */
+		while (ok && unsent == 0 && !ended && !PQisBusy(connection))
+		{
+			next = PQgetResult(connection);
+			ended = next == NULL;
+			if (ended)
+				break;
+			PQclear(result);
+			result = next;
+		}
+		if (ok && !ended && !wait_for_socket(unsent ? POLLIN | POLLOUT : POLLIN, until))
 		{
 			keep_error(NULL, "no answer from the database in time");
+			PQclear(result);
 			disconnect();
 			return NULL;
 		}
-	}
-	while (ok && (next = PQgetResult(connection)) != NULL)
-	{
-		PQclear(result);
-		result = next;
 	}
 	if (watched >= 0)
 		events_unwatch(watched);
 	watched = -1;
 
 	/* an error that ends the connection says nothing about the statement */
-	if (result == NULL || PQstatus(connection) == CONNECTION_BAD)
+	if (!ended || result == NULL || PQstatus(connection) == CONNECTION_BAD)
 	{
 		keep_error(result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL, PQerrorMessage(connection));
 		PQclear(result);
@@ -328,8 +432,17 @@ database_query(const char *sql, int nparams, const DatabaseParam *params, PGresu
 		log_message(LOG_WARNING, "database_retry", "trying again: %s", buffer_text(&message));
 		if (strcmp(sqlstate, "25006") == 0)
 			disconnect();
+		/* the server has waited already */
+		if (strcmp(sqlstate, "55P03") == 0)
+			pause = PAUSE_FIRST;
 		pause_before_retry(&pause);
 	}
+}
+
+bool
+database_is_hopeless(void)
+{
+	return hopeless;
 }
 
 bool

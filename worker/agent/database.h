@@ -39,8 +39,14 @@ extern PGconn *database_begin_beside(const char *application_name);
 /* Until when queries and reconnects are tried (events_now's clock); EVENTS_NEVER by default. */
 extern void database_set_limit(double limit);
 
-/* Connects, trying again with growing pauses; false at the limit. */
+/* Connects, trying again with growing pauses; false at the limit, or where the first connection is hopeless. */
 extern bool database_connect(void);
+
+/*
+ * Whether that cannot succeed by trying again: the server refuses the user or
+ * the database (database_sqlstate), or libpq finds no sense in the connection string (no SQLSTATE).
+ */
+extern bool database_is_hopeless(void);
 
 /*
  * Runs one statement in a transaction of its own.  Where the connection drops

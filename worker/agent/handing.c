@@ -72,19 +72,26 @@ log_end_of_run(const Result *result, const Receipt *receipt)
 	log_end();
 }
 
-/* The database does not take the result as it is: hand in that, at least. */
+/* The database does not take the result as it is: hand in that, at least.  The result itself stays on disk. */
 static DatabaseStatus
-hand_in_refusal(const Result *result, Receipt *receipt)
+hand_in_refusal(Result *result, Receipt *receipt)
 {
 	Buffer		details = {0};
 	DatabaseStatus status;
 	char	   *message = xprintf("the database refused the result: %s", database_message());
 
-	log_message(LOG_ERROR, "hand_in_refused", "config %s: %s", result->config_id, message);
 	json_open(&details, NULL, '{');
 	json_string(&details, "message", message);
 	json_close(&details, '}');
 	status = call_hand_in(result->config_id, result->claim_id, "bad_output", NULL, &result->log, details.data, receipt);
+	if (status == DATABASE_OK)
+	{
+		char	   *kept_as = spool_keep_refused(result);
+
+		log_message(LOG_ERROR, "hand_in_refused", "config %s: %s%s%s", result->config_id, message,
+					kept_as != NULL ? "; it is kept as " : "", kept_as != NULL ? kept_as : "");
+		free(kept_as);
+	}
 	buffer_free(&details);
 	free(message);
 	return status;

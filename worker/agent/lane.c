@@ -258,25 +258,34 @@ step_to_ready(Lane *lane)
 
 /* -------------------------------------------------------------- the middle */
 
-/* Takes the first line off the runner's output; the last one needs no newline once the runner has ended. */
+/*
+ * Takes the first line off the runner's output; the last one needs no newline
+ * once the runner has ended.  What has been taken is removed when no line is
+ * left: a runner that prints much may have left many.
+ */
 static bool
 take_line(Lane *lane, Buffer *line)
 {
 	Buffer	   *output = &lane->main.process.output;
-	char	   *end = NULL;
+	size_t		left = output->len - lane->taken;
+	const char *start = buffer_text(output) + lane->taken;
+	const char *end = NULL;
 	size_t		len;
 
 	buffer_reset(line);
-	if (output->len > lane->scanned)
-		end = memchr(output->data + lane->scanned, '\n', output->len - lane->scanned);
-	if (end == NULL && !(output->len > 0 && process_done(&lane->main.process) && lane->main.process.out < 0))
+	if (left > lane->scanned)
+		end = memchr(start + lane->scanned, '\n', left - lane->scanned);
+	if (end == NULL && !(left > 0 && process_done(&lane->main.process) && lane->main.process.out < 0))
 	{
-		lane->scanned = output->len;
+		if (lane->taken > 0)
+			buffer_cut(output, lane->taken);
+		lane->taken = 0;
+		lane->scanned = left;
 		return false;
 	}
-	len = end ? (size_t) (end - output->data) : output->len;
-	buffer_append(line, output->data, len);
-	buffer_cut(output, end ? len + 1 : len);
+	len = end ? (size_t) (end - start) : left;
+	buffer_append(line, start, len);
+	lane->taken += end ? len + 1 : len;
 	lane->scanned = 0;
 	return true;
 }

@@ -28,7 +28,8 @@ typedef struct Lane
 	Look		last;			/* and after the last config */
 	Task		main;			/* the runner or the server */
 	int			answered;		/* configs that it has answered */
-	size_t		scanned;		/* bytes of its output in which there is no newline */
+	size_t		taken;			/* bytes of its output that have been read, */
+	size_t		scanned;		/* and after these such in which there is no newline */
 
 	/* while it starts */
 	const Config *config;

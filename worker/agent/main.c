@@ -165,6 +165,31 @@ choose_hardware(const Options *options, Machine *machine, char **hardware)
 	return code;
 }
 
+/* Tells why there is no connection; the exit code. */
+static int
+connect_failure(void)
+{
+	if (!database_is_hopeless())
+	{
+		log_message(LOG_ERROR, "database_away", "the database cannot be reached: %s; look at --db or PGHOST",
+					database_message());
+		return EXIT_TEMPORARY;
+	}
+	if (*database_sqlstate() == '\0')
+	{
+		log_message(LOG_ERROR, "usage",
+					"%s; give --db a connection string like \"host=db.example.com dbname=bench\", or set PGHOST, "
+					"PGDATABASE and so on",
+					database_message());
+		return EXIT_BAD_USAGE;
+	}
+	log_message(LOG_ERROR, "refused",
+				"the database refuses the connection: %s; look at user, password and dbname (--db or PGUSER, "
+				"PGPASSFILE, PGDATABASE), and at the server's pg_hba.conf",
+				database_message());
+	return EXIT_BAD_CONFIG;
+}
+
 /* Registers, and works unless that was all; the exit code. */
 static int
 be_worker(const WorkerSetup *setup)
@@ -205,11 +230,7 @@ serve(const Options *options)
 		code = EXIT_BAD_USAGE;
 	}
 	else if (!database_connect())
-	{
-		log_message(LOG_ERROR, "database_away", "the database cannot be reached: %s; look at --db or PGHOST",
-					database_message());
-		code = EXIT_TEMPORARY;
-	}
+		code = connect_failure();
 	else if (options->run_one == NULL && (name = choose_name(options, &machine)) == NULL)
 		code = EXIT_BAD_USAGE;
 	else if ((code = choose_hardware(options, &machine, &hardware)) == 0)

@@ -53,8 +53,8 @@ static const char usage[] =
 	"Exit codes:\n"
 	"    0  done: nothing is left to claim (--until-settled), or registered (--register), or run well (--run-one)\n"
 	"    1  the run ended otherwise than well (--run-one)\n"
-	"   64  wrong options\n"
-	"   65  wrong configuration: unknown hardware or framework, missing extension or rights; do not retry\n"
+	"   64  wrong options or connection string; do not retry\n"
+	"   65  wrong configuration: unknown hardware, framework, user or database, missing extension or rights; do not retry\n"
 	"   75  temporary: the database cannot be reached, or this machine is not fit for work; retry\n"
 	"  130  ended by SIGINT (Ctrl-C), everything handed back\n"
 	"  143  ended by SIGTERM, everything handed back\n";

@@ -27,6 +27,7 @@ static Timer timer;
 static Process command;
 static bool asking;
 static bool told;
+static bool failed;				/* it could not be run once, which was told */
 
 static void ask(void *context);
 
@@ -76,6 +77,7 @@ ask(void *context)
 		.output_limit = COMMAND_OUTPUT,
 	};
 	bool		exec_failed;
+	int			error;
 
 	if (!is_command(watched))
 	{
@@ -86,12 +88,17 @@ ask(void *context)
 		return;
 	}
 	memset(&command, 0, sizeof(command));
-	asking = process_start(&command, &spec, &exec_failed) == 0;
+	error = process_start(&command, &spec, &exec_failed);
+	asking = error == 0;
 	if (asking)
 		look(context);
 	else
 	{
-		log_message(LOG_WARNING, "preemption_check", "%s could not be run", watched);
+		if (!failed)
+			log_message(LOG_WARNING, "preemption_check",
+						"%s could not be run: %s; see that it runs by itself: until then nothing tells of a notice", watched,
+						strerror(error));
+		failed = true;
 		events_set_timer(&timer, events_now() + PAUSE, ask, context);
 	}
 }

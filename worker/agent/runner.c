@@ -79,6 +79,7 @@ run_start(Run *run, const Config *config, Lane *lane, const RunSettings *setting
 		lane = NULL;
 	run->lane = lane;
 	run->started_at = wall_clock();
+	run->began = events_now();
 	nvml_drain_xids(NULL);		/* what came before is not the run's */
 	/* configs follow each other fast: one look ends the one and begins the other */
 	if (lane != NULL && events_now() - lane->last.at < LOOK_FRESH)
@@ -391,7 +392,7 @@ run_finish(Run *run, Result *result)
 	result->outcome = xstrdup(outcome);
 	nvml_drain_xids(&result->log);
 
-	result->seconds = wall_clock() - run->started_at;
+	result->seconds = events_now() - run->began;
 	log_mask(&result->log);
 	log_mask(&result->message);
 	write_details(run, run->server_died ? &lane->main : task, false, bytes_dropped, result);

@@ -21,6 +21,7 @@ typedef struct Run
 	Buffer		answer;
 	bool		preempted;		/* killed on our side: there is nothing to hand in */
 	double		started_at;		/* seconds since 1970 */
+	double		began;			/* the same moment by events_now, which nobody sets */
 	Look		before, after;	/* the machine, right before the start and after the end */
 
 	/* set by run_start where nothing could be started */

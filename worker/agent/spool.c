@@ -36,6 +36,7 @@
 #define HEADER_SIZE 256			/* filled up with spaces */
 #define SUFFIX ".result"
 #define KEPT_SIZE 1000000		/* bytes of an empty file */
+#define OPEN_TRIES 10
 
 struct SpoolFile
 {
@@ -55,41 +56,47 @@ static SpoolFile *unused;		/* ours, empty */
 
 /* ------------------------------------------------------------- directories */
 
+/* The name of a new directory survives the machine's end only once the one that it stands in is flushed. */
+static void
+flush_parent(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char	   *parent = xprintf("%.*s/", slash ? (int) (slash - path) : 0, path);
+	int			fd = open(slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	free(parent);
+	/* one that we may not read we cannot flush */
+	if (fd >= 0 && fsync(fd) < 0)
+		errno = 0;
+	if (fd >= 0)
+		close(fd);
+}
+
 /* Makes a directory for us alone; false with errno. */
 static bool
 make_directory(const char *path)
 {
 	struct stat info;
 
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+	if (mkdir(path, 0700) == 0)
+		flush_parent(path);
+	else if (errno != EEXIST)
 		return false;
 	if (lstat(path, &info) < 0)
 		return false;
 	if (S_ISDIR(info.st_mode) && info.st_uid == geteuid())
 		return true;
-	errno = EPERM;
+	errno = S_ISDIR(info.st_mode) ? EPERM : ENOTDIR;
 	return false;
 }
 
 static void
 tell(const char *what, const char *path)
 {
-	log_message(LOG_ERROR, "spool_failed", "could not %s %s: %s; results are not safe if this worker dies", what, path,
-				strerror(errno));
-}
-
-bool
-spool_open(const char *new_base, const char *identity)
-{
-	base = xstrdup(new_base);
-	directory = xprintf("%s/%s", base, identity);
-	if (make_directory(base) && make_directory(directory) &&
-		(directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0)
-		return true;
-	tell("use", directory);
-	free(directory);
-	directory = NULL;
-	return false;
+	log_message(LOG_ERROR, "spool_failed",
+				"could not %s %s: %s; results are not safe if this worker dies: make room there, or give another "
+				"directory with --spool",
+				what, path, strerror(errno));
 }
 
 /* ------------------------------------------------------------------- files */
@@ -111,29 +118,91 @@ free_file(SpoolFile *file)
 	free(file);
 }
 
-/* A file under a name that nobody has, locked; NULL, having told why, where there can be none. */
+static void
+remove_path(const char *path)
+{
+	if (unlink(path) < 0 && errno != ENOENT)
+		log_message(LOG_ERROR, "spool_failed",
+					"could not remove %s: %s; remove it, or it is handed in again, which changes nothing", path,
+					strerror(errno));
+}
+
+/* Locks a file that has just been made; false with errno, which is 0 where somebody has removed it before. */
+static bool
+lock_new(int fd)
+{
+	struct stat info;
+	int			done;
+
+	while ((done = flock(fd, LOCK_EX)) < 0 && errno == EINTR)
+		;
+	if (done < 0 || fstat(fd, &info) < 0)
+		return false;
+	errno = 0;
+	return info.st_nlink > 0;
+}
+
+/* A file under a name that nobody has, locked; NULL with errno. */
 static SpoolFile *
 make_file(void)
 {
 	for (int number = 0;; number++)
 	{
-		struct stat info;
 		char	   *path = xprintf("%s/%d-%d" SUFFIX, directory, (int) getpid(), number);
 		int			fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		int			error;
 
-		/* before we had locked it another process may have found it empty and removed it */
-		if (fd >= 0 && flock(fd, LOCK_EX) == 0 && fstat(fd, &info) == 0 && info.st_nlink > 0)
+		if (fd >= 0 && lock_new(fd))
 			return new_file(path, fd, true);
+		error = errno;
+		/* not every file system has locks */
+		if (fd >= 0 && error != 0)
+			unlink(path);
 		if (fd >= 0)
 			close(fd);
-		else if (errno != EEXIST)
+		free(path);
+		if (error != (fd >= 0 ? 0 : EEXIST))
 		{
-			tell("make", path);
-			free(path);
+			errno = error;
 			return NULL;
 		}
-		free(path);
 	}
+}
+
+/* Makes the directories and a file; NULL with errno. */
+static SpoolFile *
+make_first_file(void)
+{
+	SpoolFile  *file = NULL;
+
+	/* one that ends removes what is empty: perhaps what we have just found */
+	for (int tries = 0; tries < OPEN_TRIES && file == NULL; tries++)
+	{
+		if (directory_fd >= 0)
+			close(directory_fd);
+		directory_fd = -1;
+		if (make_directory(base) && make_directory(directory) &&
+			(directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0)
+			file = make_file();
+		if (file == NULL && errno != ENOENT)
+			break;
+	}
+	return file;
+}
+
+bool
+spool_open(const char *new_base, const char *identity)
+{
+	base = xstrdup(new_base);
+	directory = xprintf("%s/%s", base, identity);
+	/* while it is there nobody removes the directory */
+	unused = make_first_file();
+	if (unused != NULL)
+		return true;
+	tell("use", directory);
+	free(directory);
+	directory = NULL;
+	return false;
 }
 
 void
@@ -248,7 +317,10 @@ spool_write(Result *result)
 	if (file != NULL)
 		unused = file->next;
 	else if ((file = make_file()) == NULL)
+	{
+		tell("make a file in", directory);
 		return;
+	}
 	file->flushed = false;
 	if (write_file(file->fd, result))
 	{
@@ -303,8 +375,26 @@ spool_remove(Result *result)
 		unused = file;
 		return;
 	}
-	unlink(file->path);
+	remove_path(file->path);
 	free_file(file);
+}
+
+char *
+spool_keep_refused(Result *result)
+{
+	SpoolFile  *file = result->spooled;
+	char	   *aside = file != NULL ? xprintf("%s.refused", file->path) : NULL;
+
+	result->spooled = NULL;
+	if (file == NULL)
+		return NULL;
+	if (rename(file->path, aside) < 0)
+	{
+		free(aside);
+		aside = NULL;
+	}
+	free_file(file);
+	return aside;
 }
 
 /* ----------------------------------------------------------------- reading */
@@ -364,6 +454,8 @@ set_aside(const char *path)
 
 	if (rename(path, aside) == 0)
 		log_message(LOG_ERROR, "spool_damaged", "a result in the spool is damaged; it is kept as %s", aside);
+	else
+		log_message(LOG_ERROR, "spool_damaged", "a result in the spool is damaged: remove %s", path);
 	free(aside);
 }
 
@@ -390,7 +482,7 @@ read_file(const char *path, Result *result)
 		result_free(result);
 		/* without the line: what had been handed in, or was never finished */
 		if (buffer_text(&bytes)[0] == '\0')
-			unlink(path);
+			remove_path(path);
 		else
 			set_aside(path);
 		close(fd);

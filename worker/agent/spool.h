@@ -21,12 +21,14 @@ extern void spool_close(void);
 /*
  * Once it is written a result survives this process, and the machine's end
  * once it is flushed.  What is let go another process may take; what is
- * removed is gone.
+ * removed is gone; what the database has refused is kept under a name, which
+ * the caller frees, under which no process takes it (NULL: it is not kept).
  */
 extern void spool_write(Result *result);
 extern void spool_flush(Result *result);
 extern void spool_let_go(Result *result);
 extern void spool_remove(Result *result);
+extern char *spool_keep_refused(Result *result);
 
 /*
  * Reads what processes that have ended have left, one result each call; false

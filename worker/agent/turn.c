@@ -43,6 +43,12 @@ stopping(void)
 
 static bool start_unanswered;	/* it went beside the main connection */
 
+bool
+turn_is_known(void)
+{
+	return !start_unanswered;
+}
+
 /* Calls start on the main connection: whether the claim holds. */
 static bool
 start_and_wait(const Config *config)

@@ -56,6 +56,13 @@ grace_over(void *context)
 	current_kill();
 }
 
+/* What it did not hand back is handed back once more, on the main connection. */
+static void
+handed_back(const PGresult *result)
+{
+	(void) result;
+}
+
 void
 worker_on_stop(int count)
 {
@@ -65,6 +72,9 @@ worker_on_stop(int count)
 		log_message(LOG_INFO, "stop", "stopping; what is under way has %g s to end", grace);
 	else
 		log_message(LOG_INFO, "stop", "stopping");
+	/* at once, even if the main connection waits for something */
+	if (count == 1 && turn_is_known())
+		call_release_waiting_beside(registration_id(), handed_back);
 	database_set_limit(events_now() + grace + HAND_BACK_SECONDS);
 	if (grace > 0)
 		events_set_timer(&grace_timer, events_now() + grace, grace_over, NULL);

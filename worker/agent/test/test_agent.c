@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int	tests;
@@ -286,11 +287,78 @@ some_result(const char *config_id)
 	return result;
 }
 
-/* Where the one file of the spool is. */
+/* Where a file of the spool is. */
 static char *
-only_file(const char *directory, const char *suffix)
+spool_path(const char *directory, int number, const char *suffix)
 {
-	return xprintf("%s/here/%d-0.result%s", directory, (int) getpid(), suffix);
+	return xprintf("%s/here/%d-%d.result%s", directory, (int) getpid(), number, suffix);
+}
+
+/* The calls of the spool that a test watches, or has fail. */
+static int	locking_fails;		/* errno */
+static int	removing_fails;
+static Buffer flushed;			/* the names of what was flushed, newest last */
+
+int
+flock(int fd, int operation)
+{
+	if (locking_fails != 0)
+	{
+		errno = locking_fails;
+		return -1;
+	}
+	return (int) syscall(SYS_flock, fd, operation);
+}
+
+int
+unlink(const char *path)
+{
+	if (removing_fails != 0)
+	{
+		errno = removing_fails;
+		return -1;
+	}
+	return (int) syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+}
+
+int
+fsync(int fd)
+{
+	char	   *link = xprintf("/proc/self/fd/%d", fd);
+	char		path[256];
+	ssize_t		len = readlink(link, path, sizeof(path));
+
+	free(link);
+	buffer_append(&flushed, path, len > 0 ? len : 0);
+	buffer_puts(&flushed, "\n");
+	return 0;
+}
+
+/* What the worker tells meanwhile goes to a file. */
+static char told_path[] = "/tmp/benchorch-test-told-XXXXXX";
+static int	told_fd = -1, standard_error;
+
+static void
+begin_listening(void)
+{
+	if (told_fd < 0)
+		told_fd = mkstemp(told_path);
+	standard_error = dup(STDERR_FILENO);
+	if (ftruncate(told_fd, 0) < 0 || lseek(told_fd, 0, SEEK_SET) < 0 || dup2(told_fd, STDERR_FILENO) < 0)
+		check(false, "a file for what is told");
+}
+
+/* Whether it has told the text. */
+static bool
+was_told(const char *text)
+{
+	char		told[4096];
+	ssize_t		len = pread(told_fd, told, sizeof(told) - 1, 0);
+
+	dup2(standard_error, STDERR_FILENO);
+	close(standard_error);
+	told[len > 0 ? len : 0] = '\0';
+	return strstr(told, text) != NULL;
 }
 
 /* Writes a text into a file so many bytes before its end. */
@@ -312,10 +380,11 @@ test_unfinished(const char *path)
 {
 	Result		read = {0};
 	FILE	   *file = fopen(path, "w");
+	bool		written = file != NULL && fseek(file, 256, SEEK_SET) == 0 && fputs("{}", file) != EOF;
 
-	check(file != NULL && fseek(file, 256, SEEK_SET) == 0 && fputs("{}", file) != EOF && fclose(file) == 0 &&
-			  !spool_next(&read) && access(path, F_OK) < 0,
-		  "what is not finished is removed");
+	if (file != NULL)
+		written = fclose(file) == 0 && written;
+	check(written && !spool_next(&read) && access(path, F_OK) < 0, "what is not finished is removed");
 	file = fopen(path, "w");
 	check(file != NULL, "an empty file");
 	if (file != NULL)
@@ -328,7 +397,7 @@ test_spool(void)
 {
 	char		base[] = "/tmp/benchorch-test-spool-XXXXXX";
 	Result		written = some_result("7"), second = some_result("8"), read = {0};
-	char	   *path, *damaged;
+	char	   *path, *damaged, *again;
 	int			lock;
 
 	if (mkdtemp(base) == NULL)
@@ -336,8 +405,9 @@ test_spool(void)
 		check(false, "a directory for the spool");
 		return;
 	}
-	path = only_file(base, "");
-	damaged = only_file(base, ".damaged");
+	path = spool_path(base, 0, "");
+	damaged = spool_path(base, 0, ".damaged");
+	again = spool_path(base, 1, "");
 	check(spool_open(base, "here"), "a spool is opened");
 	spool_write(&written);
 	spool_write(&second);
@@ -376,7 +446,7 @@ test_spool(void)
 	spool_write(&second);
 	spool_remove(&second);
 	spool_write(&written);
-	check(access(path, F_OK) == 0, "a file is used again");
+	check(access(again, F_OK) == 0 && access(path, F_OK) < 0, "a file is used again");
 	spool_remove(&written);
 	spool_close();
 	check(access(base, F_OK) < 0, "an empty spool leaves nothing");
@@ -384,6 +454,64 @@ test_spool(void)
 	result_free(&second);
 	free(path);
 	free(damaged);
+	free(again);
+}
+
+/* Where locks, space or rights are missing the worker works on, and says what to do. */
+static void
+test_poor_spool(void)
+{
+	char		base[] = "/tmp/benchorch-test-spool-XXXXXX";
+	Result		written = some_result("7"), read = {0};
+	char	   *here, *path, *other;
+
+	if (mkdtemp(base) == NULL || rmdir(base) < 0)
+	{
+		check(false, "a name for the spool");
+		return;
+	}
+	here = xprintf("%s/here", base);
+	path = spool_path(base, 0, "");
+	other = spool_path(base, 1, "");
+
+	locking_fails = ENOSYS;
+	begin_listening();
+	check(!spool_open(base, "here"), "a spool on a file system without locks is none");
+	check(was_told("give another directory with --spool"), "which is told");
+	spool_write(&written);
+	check(written.spooled == NULL, "and nothing is written there");
+	spool_close();
+	locking_fails = 0;
+	check(rmdir(here) == 0 && rmdir(base) == 0, "no file is left");
+
+	buffer_reset(&flushed);
+	check(spool_open(base, "here") && strstr(flushed.data, "/tmp\n") != NULL && strstr(flushed.data, base) != NULL,
+		  "new directories are flushed into those that they stand in");
+	check(rmdir(here) < 0, "nobody can remove them while they are in use");
+	buffer_reset(&flushed);
+	spool_write(&written);
+	spool_flush(&written);
+	check(strstr(flushed.data, here) != NULL, "so is the file's name");
+	spool_let_go(&written);
+	spool_close();
+
+	check(spool_open(base, "here") && spool_next(&read), "a result is taken");
+	removing_fails = EROFS;
+	begin_listening();
+	spool_remove(&read);
+	check(was_told("could not remove"), "one that cannot be removed is told");
+	removing_fails = 0;
+	result_free(&read);
+	check(access(path, F_OK) == 0 && unlink(path) == 0, "and is still there");
+	spool_close();
+	check(access(other, F_OK) < 0 && access(base, F_OK) < 0, "an empty spool leaves nothing");
+	result_free(&written);
+	buffer_free(&flushed);
+	free(here);
+	free(path);
+	free(other);
+	close(told_fd);
+	unlink(told_path);
 }
 
 /* ------------------------------------------------------- JSON and secrets */
@@ -499,6 +627,7 @@ main(void)
 	test_lists();
 	test_argument_lists();
 	test_spool();
+	test_poor_spool();
 	test_outcomes();
 	test_capture();
 	test_json();
