@@ -12,7 +12,9 @@
  * No index of benchmark_configs mentions a column that changes in the life of
  * a config, so that every status change is a heap-only update; fillfactor
  * leaves room for them on the page.  What is ready stands in chunks of its
- * own, what is claimed in one row a claim.
+ * own, what is claimed in one row a claim.  The columns that change stand
+ * together: the log of an update has what lies between the first and the last
+ * of them.
  *
  * There are no foreign keys.  On benchmark_configs their checks would cost more
  * than the insert itself (1,000,000 cells in one call), and more than a claim
@@ -167,15 +169,15 @@ CREATE TABLE benchorch.benchmark_configs
 	completed_at	timestamptz,
 	retry_count		int NOT NULL DEFAULT 0,
 	error_message	text,
-	lane_id			int NOT NULL,
-	template_id		int,
 	claim_id		bigint,
 	attempt			int NOT NULL DEFAULT 0,
-	run_started		boolean NOT NULL DEFAULT false,
 	version			int NOT NULL DEFAULT 0,
+	run_started		boolean NOT NULL DEFAULT false,
 	witness_id		bigint,
 	due_at			timestamptz,
-	expected_s		real
+	expected_s		real,
+	lane_id			int NOT NULL,
+	template_id		int
 ) WITH (fillfactor = 30);
 CREATE UNIQUE INDEX benchmark_configs_cell ON benchorch.benchmark_configs
 	(model_version_id, hardware_config_id, framework_id, workload_type, batch_size, sequence_length, params)
