@@ -7,6 +7,31 @@
 
 # ------------------------------------------- outside: a copy, and who runs it
 
+# Huge pages for a server with 1 GB of shared buffers, where root may reserve them: without them a server of a hundred
+# processes spends much of its time on page faults, on virtual machines above all, and every figure is the machine's.
+# They are given back in the end.
+huge_pages=/proc/sys/vm/nr_hugepages
+huge_pages_before=
+reserve_huge_pages()
+{
+	local wanted=700
+
+	[ "$(id -u)" = 0 ] && [ -w "$huge_pages" ] || return 0
+	huge_pages_before=$(cat "$huge_pages")
+	[ "$(awk '/^HugePages_Free/ { print $2 }' /proc/meminfo)" -lt "$wanted" ] || return 0
+	echo $((huge_pages_before + wanted)) >"$huge_pages" 2>/dev/null || true
+}
+
+# shows whether the server has them
+tell_huge_pages()
+{
+	if grep -q 'KernelPageSize: *2048 kB' "/proc/$postmaster/smaps" 2>/dev/null; then
+		echo 'The server has huge pages.'
+	else
+		echo 'The server has no huge pages (root reserves them for a bench, where the machine lets it).'
+	fi
+}
+
 # run_inside SCRIPT FILE ARGUMENT...: runs SCRIPT --inside DIRECTORY ARGUMENT... on a copy of the tree, as the owner of
 # the cluster; what it leaves in DIRECTORY/json becomes FILE.
 run_inside()
@@ -25,6 +50,7 @@ run_inside()
 	[ ! -d build/bench-peers/systems ] || cp -R build/bench-peers/systems "$tmp/peers"
 	[ "$(id -u)" != 0 ] || chown -R "$owner" "$tmp"
 	mkdir -p "$(dirname "$json")" && : >"$json" || exit 1
+	reserve_huge_pages
 
 	(
 		cd "$tmp/tree" || exit 1
@@ -49,6 +75,7 @@ clean_up()
 	done
 	wait
 	[ ! -f "$tmp/json" ] || cp "$tmp/json" "$json"
+	[ -z "$huge_pages_before" ] || echo "$huge_pages_before" >"$huge_pages"
 	rm -rf "$tmp"
 }
 
