@@ -133,7 +133,7 @@ benchorch_next_row(Table *table)
 	table->locked = false;
 	if (table->by_index)
 		return index_getnext_slot(table->by_index, ForwardScanDirection, table->row);
-	return table_scan_getnextslot(table->by_table, ForwardScanDirection, table->row);
+	return table->by_table && table_scan_getnextslot(table->by_table, ForwardScanDirection, table->row);
 }
 
 bool
