@@ -2,7 +2,8 @@
  * What crosses the files of the extension, grouped by the file that defines
  * it.  A file calls only what lies below it:
  *
- *   claim -> lane, urgent -> beginning, take, recovery -> finalize; claim -> runner -> take    operators    update    hand_in -> results -> outcomes    direct
+ *   claim -> lane, urgent -> beginning, take, recovery -> finalize    claim -> runner -> take
+ *   operators    update    hand_in -> results -> outcomes    direct
  *     -> attempts -> status -> ready, progress -> rows -> table (table.h) -> plans, words
  *   matrix -> predict (template.h) -> template    matrix -> insert -> ready, rows
  *   lane, take, results -> reference -> adapters, subjects
@@ -678,7 +679,7 @@ extern void benchorch_begin_reference(void);
 extern const Adapter *benchorch_kept_adapter(const char *name); /* NULL: it has no rows */
 extern const Workload *benchorch_kept_workload(const char *name);
 extern const KeptModel *benchorch_kept_model(const pg_uuid_t *id);
-extern const KeptHardware *benchorch_kept_hardware(int32 id);
+extern const KeptHardware *benchorch_kept_hardware(int32 id);	/* 0: none */
 extern const KeptFramework *benchorch_kept_framework(int32 id);
 extern const KeptTemplate *benchorch_kept_template(int32 id);
 extern const KeptWorker *benchorch_kept_worker(const pg_uuid_t *id);

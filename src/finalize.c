@@ -183,7 +183,8 @@ try_finalize(const pg_uuid_t *model_version_id)
 		if (error->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
 			ereport(WARNING,
 					(errmsg("model version %s could not be ranked: %s",
-							DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(model_version_id))), error->message),
+							DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(model_version_id))),
+							error->message),
 					 errhint("Nothing else is affected; benchorch.finalize() tells more.")));
 	}
 	PG_END_TRY();

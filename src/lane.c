@@ -86,7 +86,8 @@ benchorch_read_slot(const Claim *claim)
 	slot.frameworks = benchorch_array_int32(slot.framework_ids, &slot.nframeworks);
 	slot.gpus = DatumGetInt32(benchorch_row_datum(workers, WORKER_GPUS));
 	state = DatumGetTextPP(benchorch_row_datum(workers, WORKER_STATE));
-	slot.active = VARSIZE_ANY_EXHDR(state) == strlen("active") && memcmp(VARDATA_ANY(state), "active", strlen("active")) == 0;
+	slot.active = VARSIZE_ANY_EXHDR(state) == strlen("active") &&
+		memcmp(VARDATA_ANY(state), "active", strlen("active")) == 0;
 	benchorch_close_table(workers);
 	if (slot.active)
 	{
@@ -227,7 +228,8 @@ next_chunk(Chunks *chunks)
 			if (chunks->first)
 				*chunks->first = (Place){
 					chunks->generation, chunks->key, DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_PRIORITY)),
-					DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_WORK)), DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID))};
+					DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_WORK)),
+					DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID))};
 			chunks->first = NULL;
 			return true;
 		}
@@ -275,7 +277,7 @@ is_takeable(const Chunks *chunks)
 
 /* ------------------------------------------------------------------ which lane */
 
-/* The most urgent priority of what may be taken; the maximum, which no config can have to lose by, where nothing may. */
+/* The most urgent priority of what may be taken; where nothing may, the maximum. */
 static int64
 most_urgent(Chunks *chunks)
 {
@@ -335,7 +337,8 @@ choose_at_last(Chunks *chunks, bool *warm)
 	const Slot *slot = chunks->slot;
 	int32		hardware = choose(chunks, warm);
 	Datum		values[6] = {
-		Int32GetDatum(claim->threshold), slot->framework_ids, Int32GetDatum(slot->gpus), UUIDPGetDatum(&claim->worker_id),
+		Int32GetDatum(claim->threshold), slot->framework_ids, Int32GetDatum(slot->gpus),
+		UUIDPGetDatum(&claim->worker_id),
 		UUIDPGetDatum(&claim->model_version_id), Int32GetDatum(slot->hardware_config_id)
 	};
 

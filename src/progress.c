@@ -193,7 +193,8 @@ clear_by_heads(const char *table, const char *index, int next_column, int ids_co
 		int			length;
 
 		if (benchorch_find_row(chunks, UUIDPGetDatum(suspects[i].model_version_id), F_UUID_EQ))
-			headed[nheaded++] = (Suspect){*left_in_chunk(chunks, next_column, ids_column, &length), suspects[i].model_version_id};
+			headed[nheaded++] = (Suspect){*left_in_chunk(chunks, next_column, ids_column, &length),
+										  suspects[i].model_version_id};
 		else
 			suspects[left++] = suspects[i];
 	}
@@ -238,7 +239,8 @@ benchorch_check_endgames(const pg_uuid_t *models, int n, bool by_lane)
 	for (int i = 0; i < 2 && n > 0; i++)
 		n = (i == 0) == by_lane
 			? clear_by_heads("lane_chunks", "lane_chunks_model", LANE_CHUNK_NEXT, LANE_CHUNK_IDS, suspects, n)
-			: clear_by_heads("priority_chunks", "priority_chunks_model", PRIORITY_CHUNK_NEXT, PRIORITY_CHUNK_IDS, suspects, n);
+			: clear_by_heads("priority_chunks", "priority_chunks_model", PRIORITY_CHUNK_NEXT, PRIORITY_CHUNK_IDS,
+							 suspects, n);
 	if (n == 0)
 		return;
 	chunks = benchorch_open_table("lane_chunks", "lane_chunks_model", RowExclusiveLock);

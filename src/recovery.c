@@ -35,7 +35,7 @@ PG_FUNCTION_INFO_V1(benchorch_lease_seconds);
 /* Sweeps of the claims themselves: at most one in this time, in each session. */
 #define SWEEP_INTERVAL_MS 1000
 
-/* The leases come first, whatever the planner thinks of them: mostly none has expired, however many claims there are. */
+/* Leases come first, whatever the planner thinks of it: mostly none has expired, however many claims there are. */
 static Statement expired_claims = {
 	.sql = "WITH expired AS MATERIALIZED (SELECT worker_id FROM benchorch.worker_leases"
 	"  WHERE expires_at < pg_catalog.clock_timestamp() FOR UPDATE SKIP LOCKED)"
@@ -522,7 +522,8 @@ benchorch_reset_stale(PG_FUNCTION_ARGS)
 /* The frameworks of what a worker holds. */
 static Statement held_frameworks = {
 	.sql = "SELECT DISTINCT c.framework_id FROM benchorch.claims l"
-	" JOIN benchorch.benchmark_configs c ON c.id = ANY (l.config_ids) AND c.claim_id = l.claim_id AND c.status = 'running' WHERE l.worker_id = $1",
+	" JOIN benchorch.benchmark_configs c ON c.id = ANY (l.config_ids) AND c.claim_id = l.claim_id AND c.status = 'running'"
+	" WHERE l.worker_id = $1",
 	.nargs = 1,
 	.types = {UUIDOID}
 };

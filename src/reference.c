@@ -204,7 +204,7 @@ benchorch_kept_hardware(int32 id)
 	KeptHardware *hardware = hash_search(kept.hardware, &id, HASH_FIND, NULL);
 	KeptHardware row;
 
-	if (hardware)
+	if (hardware || id == 0)
 		return hardware;
 	if (benchorch_run(&select_hardware, (Datum[]){Int32GetDatum(id)}, NULL) == 0)
 		return NULL;
@@ -239,7 +239,8 @@ benchorch_kept_framework(int32 id)
 	adapter = benchorch_column_text(0, 4);
 	row = (KeptFramework){id, keep_column(1), keep_column(2), keep_column(3),
 						  adapter ? MemoryContextStrdup(kept.context, adapter) : NULL, keep_column(5), keep_column(6),
-						  keep_column(7), keep_column(8), keep_column(9), keep_column(10), keep_column(11), keep_column(12)};
+						  keep_column(7), keep_column(8), keep_column(9), keep_column(10), keep_column(11),
+						  keep_column(12)};
 	framework = hash_search(kept.frameworks, &id, HASH_ENTER, NULL);
 	*framework = row;
 	return framework;

@@ -126,7 +126,8 @@ look_up_items(HandIn *items, int n)
 		item->model_version_id = *DatumGetUUIDP(row->values[row->columns.model_version_id]);
 		if (item->adapter == NULL)
 		{
-			const KeptFramework *framework = benchorch_kept_framework(DatumGetInt32(row->values[row->columns.framework_id]));
+			int32		id = DatumGetInt32(row->values[row->columns.framework_id]);
+			const KeptFramework *framework = benchorch_kept_framework(id);
 
 			item->adapter = framework ? framework->adapter : NULL;
 		}
@@ -189,8 +190,8 @@ static Statement insert_results = {
 	" config_id, claim_id, accepted, model_version_id, worker_id, adapter, method, flags, unchecked,"
 	" reported, parsed, raw, log, environment)"
 	" SELECT " METRIC_COLUMNS
-	" config_id, claim_id, accepted, model_version_id, worker_id, adapter, method, flags, unchecked, reported, parsed, raw, log,"
-	" environment FROM benchorch.given_results()"
+	" config_id, claim_id, accepted, model_version_id, worker_id, adapter, method, flags, unchecked, reported, parsed,"
+	" raw, log, environment FROM benchorch.given_results()"
 	" ON CONFLICT (config_id, claim_id) DO NOTHING RETURNING config_id, claim_id, id",
 };
 
@@ -222,7 +223,7 @@ whole_environment(const HandIn *item)
 	if (item->details == (Datum) 0)
 		return item->environment;
 	environment = benchorch_member_object(DatumGetJsonbP(item->details), "environment");
-	rest = environment ? DatumGetJsonbP(DirectFunctionCall2(jsonb_delete, item->details, key)) : DatumGetJsonbP(item->details);
+	rest = DatumGetJsonbP(environment ? DirectFunctionCall2(jsonb_delete, item->details, key) : item->details);
 	if (environment && JB_ROOT_COUNT(rest) == 0)
 		return JsonbPGetDatum(environment);
 	JsonbToJsonbValue(rest, &value);

@@ -66,7 +66,8 @@ benchorch_config_columns(TupleDesc desc)
 	ConfigColumns columns = {
 		COLUMN(id), COLUMN(model_version_id), COLUMN(hardware_config_id), COLUMN(framework_id), COLUMN(workload_type),
 		COLUMN(batch_size), COLUMN(sequence_length), COLUMN(params), COLUMN(gpus), COLUMN(priority), COLUMN(status),
-		COLUMN(started_at), COLUMN(completed_at), COLUMN(retry_count), COLUMN(error_message), COLUMN(lane_id), COLUMN(template_id),
+		COLUMN(started_at), COLUMN(completed_at), COLUMN(retry_count), COLUMN(error_message), COLUMN(lane_id),
+		COLUMN(template_id),
 		COLUMN(claim_id), COLUMN(attempt), COLUMN(run_started), COLUMN(version), COLUMN(due_at), COLUMN(expected_s)
 	};
 #undef COLUMN
@@ -357,7 +358,8 @@ benchorch_change_next(ConfigTable *table, ConfigChange change, void *context, bo
 			update_by_statement(&table->row);
 			return true;
 		}
-		result = compat_tuple_update(table->rel, &table->old->tts_tid, table->new, table->command, table->snapshot, true,
+		result = compat_tuple_update(table->rel, &table->old->tts_tid, table->new, table->command, table->snapshot,
+									 true,
 									 &failure, &mode, &new_entries);
 		switch (result)
 		{

@@ -279,7 +279,7 @@ void
 benchorch_put_run(ReturnSetInfo *rsinfo, const Claim *claim, const Taken *taken)
 {
 	const KeptModel *model = benchorch_kept_model(&taken->model_version_id);
-	const KeptHardware *hardware = taken->hardware_config_id ? benchorch_kept_hardware(taken->hardware_config_id) : NULL;
+	const KeptHardware *hardware = benchorch_kept_hardware(taken->hardware_config_id);
 	const KeptFramework *framework = benchorch_kept_framework(taken->framework_id);
 	double		deadline = seconds(benchorch_deadline(taken));
 	Jsonb	   *line = runner_line(taken, model, hardware, framework, deadline);

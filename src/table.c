@@ -232,7 +232,8 @@ benchorch_lock_row(Table *table, bool waits)
 	bool		held = false;
 
 	PreventCommandIfReadOnly("SELECT FOR UPDATE");
-	table->locked = benchorch_lock_newest(table->rel, table->row, table->snapshot, GetCurrentCommandId(true), waits, &held);
+	table->locked = benchorch_lock_newest(table->rel, table->row, table->snapshot, GetCurrentCommandId(true), waits,
+										  &held);
 	return table->locked;
 }
 
@@ -278,7 +279,8 @@ benchorch_delete_row(Table *table)
 
 	PreventCommandIfReadOnly("DELETE");
 	table->written = true;
-	return changed_since(table_tuple_delete(table->rel, &table->row->tts_tid, GetCurrentCommandId(true), table->snapshot,
+	return changed_since(table_tuple_delete(table->rel, &table->row->tts_tid, GetCurrentCommandId(true),
+											table->snapshot,
 											InvalidSnapshot, table->locked, &failure, false));
 }
 
@@ -302,7 +304,8 @@ benchorch_update_row(Table *table, const int *columns, const Datum *values, int 
 		table->new->tts_isnull[columns[i] - 1] = false;
 	}
 	ExecStoreVirtualTuple(table->new);
-	result = compat_tuple_update(table->rel, &table->row->tts_tid, table->new, GetCurrentCommandId(true), table->snapshot,
+	result = compat_tuple_update(table->rel, &table->row->tts_tid, table->new, GetCurrentCommandId(true),
+								 table->snapshot,
 								 table->locked, &failure, &mode, &new_entries);
 	if (result == TM_Ok && new_entries)
 		insert_index_entries(table);

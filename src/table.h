@@ -125,7 +125,7 @@ typedef struct Table Table;
 extern Table *benchorch_open_table(const char *name, const char *index, LOCKMODE mode);
 extern void benchorch_close_table(Table *table);
 
-/* Has nobody put triggers, rules, checks or generated columns on it?  Else it is to be changed by statements, which see to them. */
+/* Has nobody put triggers, rules, checks or generated columns on it?  Else only statements are to change it. */
 extern bool benchorch_is_plain(const Table *table);
 
 extern int benchorch_columns(const Table *table);

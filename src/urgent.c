@@ -62,7 +62,11 @@ scan_part(Chunks *chunks)
 static void
 open_chunks(Chunks *chunks, const Claim *claim)
 {
-	*chunks = (Chunks){.claim = claim, .part = WHOLE, .note = !claim->has_model, .generation = benchorch_chunk_generation()};
+	*chunks = (Chunks){
+		.claim = claim,
+		.part = WHOLE,
+		.note = !claim->has_model,
+		.generation = benchorch_chunk_generation()};
 	chunks->table = benchorch_open_table("priority_chunks",
 										 claim->has_model ? "priority_chunks_model" : "priority_chunks_priority",
 										 RowExclusiveLock);
@@ -87,7 +91,8 @@ next_chunk(Chunks *chunks)
 				place.id = DatumGetInt64(benchorch_row_datum(chunks->table, PRIORITY_CHUNK_ID));
 				chunks->note = false;
 			}
-			if (!benchorch_is_paused(chunks->claim, DatumGetUUIDP(benchorch_row_datum(chunks->table, PRIORITY_CHUNK_MODEL))))
+			if (!benchorch_is_paused(chunks->claim,
+									 DatumGetUUIDP(benchorch_row_datum(chunks->table, PRIORITY_CHUNK_MODEL))))
 				return true;
 		}
 		chunks->part = chunks->part == FROM_PLACE ? LESS_URGENT : NO_PART;
