@@ -222,7 +222,9 @@ sub dies_at_every_step
 			WHERE model_version_id = '$it->{model}' AND outcome = 'lost' AND blamed});
 		# on a slow machine a short lease may have run out earlier, too
 		$to = 6 if $how eq 'without presence';
-		ok($it->{attempts} >= $from && $it->{attempts} <= $to, "$how, $step: blamed is what had begun, $it->{attempts}");
+		ok($it->{attempts} >= $from && $it->{attempts} <= $to, "$how, $step: blamed is what had begun, $it->{attempts}")
+			or diag(sql(qq{SELECT concat_ws(' ', c.id, c.status, c.attempt, a.outcome, a.blamed, a.message)
+				FROM benchorch.benchmark_configs c LEFT JOIN benchorch.attempts a ON a.config_id = c.id WHERE model_version_id = '$it->{model}'}));
 	}
 	foreach my $step (sort keys %steps)
 	{
