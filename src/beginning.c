@@ -28,10 +28,11 @@ end_at_message(Datum unused, Oid relation)
 		generation++;
 }
 
+/* What is only prepared may be rolled back by another session. */
 static void
 end_at_abort(XactEvent event, void *unused)
 {
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT || event == XACT_EVENT_PREPARE)
 		generation++;
 }
 
