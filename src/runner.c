@@ -283,8 +283,8 @@ benchorch_put_run(ReturnSetInfo *rsinfo, const Claim *claim, const Taken *taken)
 	const KeptFramework *framework = benchorch_kept_framework(taken->framework_id);
 	double		deadline = seconds(benchorch_deadline(taken));
 	Jsonb	   *line = runner_line(taken, model, hardware, framework, deadline);
-	Datum		values[20] = {0};
-	bool		nulls[20];
+	Datum		values[21] = {0};
+	bool		nulls[21];
 
 	if (framework)
 	{
@@ -316,6 +316,7 @@ benchorch_put_run(ReturnSetInfo *rsinfo, const Claim *claim, const Taken *taken)
 	if (framework)
 		PUT(15, framework->ready_timeout);
 	PUT(16, Float8GetDatum(deadline));
+	PUT(20, Float8GetDatum((double) taken->work));
 #undef PUT
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }

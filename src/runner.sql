@@ -35,10 +35,11 @@ CREATE TYPE benchorch.described_run AS
 	deadline		float8,
 	env				text,
 	placeholders	text,
-	json			jsonb
+	json			jsonb,
+	work			float8
 );
 COMMENT ON TYPE benchorch.described_run IS
-	'A config as a worker runs it: commands, env and placeholders are lists (src/runner.sql), ready_timeout and deadline are seconds, json is what a runner is sent';
+	'A config as a worker runs it: commands, env and placeholders are lists (src/runner.sql), ready_timeout and deadline are seconds, json is what a runner is sent, work is how much there is to do: within a lane, two of them compare as the expected durations do';
 
 CREATE FUNCTION benchorch.claim_runs(batch_size int DEFAULT 100, priority_threshold int DEFAULT 1000, worker_id uuid DEFAULT NULL,
 	model_version_id uuid DEFAULT NULL) RETURNS SETOF benchorch.described_run

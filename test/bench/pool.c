@@ -7,8 +7,8 @@
  * as benchorch-worker does, in the same statements: register, claim a batch,
  * then for each config start, run, hand in.  start is sent and not awaited: a
  * run begins with the sending.  A result is handed in while the next config
- * runs, behind its start; the next batch is claimed when the last config of a
- * batch has run for 0.9 of the time that the one before took.  Nothing runs: a
+ * runs, behind its start; the next batch is claimed near the end of the last
+ * config of a batch, as worker/agent/holdings.c tells it.  Nothing runs: a
  * config is a timer.  How long each lasts stands in the table makespan.configs
  * (id, seconds).
  *
@@ -16,8 +16,10 @@
  * table makespan.replaced, no prefetching, and each result saved before the
  * next run, as the replaced system's pods do.
  *
- * Every worker does one config of the model "warm-up" before the clock starts,
- * so that what a new session costs is not counted; then all claim at once.
+ * Before the clock starts the workers do as many configs of the model
+ * "warm-up", which then are archived, so that neither what a new session costs
+ * is counted nor what a new table does: a hundred sessions that make it grow at
+ * the same moment stand in line for that.  Then all claim at once.
  * The clock stops when the last result is acknowledged.
  *
  * Prints one JSON object; times are seconds.  Exits 1, with a message, where
@@ -38,7 +40,8 @@
 #include "usage.h"
 
 #define MAX_BATCH 500
-#define AHEAD_AT 0.9			/* as in worker/agent/holdings.c */
+#define AHEAD_AT 0.9			/* these two as in worker/agent/holdings.c */
+#define AHEAD_AT_LEAST 0.5
 #define MAX_FINISHED 2			/* results that wait; with more of them the next run waits, too */
 #define PATIENCE 60.0			/* seconds without anything happening */
 #define EMPTY_PAUSE 0.002		/* after a claim that was empty though work was left */
@@ -84,6 +87,8 @@ typedef struct Config
 {
 	char		id[24];
 	char		claim_id[24];
+	int			lane;
+	double		work;			/* durations in a lane compare as it does; 0: unknown */
 } Config;
 
 typedef struct Batch
@@ -113,6 +118,10 @@ typedef struct Worker
 	double		ready_at;		/* since when nothing runs */
 	double		ahead_at;		/* when to claim ahead; 0: not during this run */
 	double		last_seconds;	/* that the run before took; 0: there was none */
+	int			last_lane;		/* of that run */
+	double		last_work;
+	double		claim_sent;
+	double		claim_seconds;	/* that a claim takes, as far as is known */
 	int			nfinished;
 	Config		finished[MAX_FINISHED]; /* results that are not in yet, the oldest first */
 	double		finished_at;	/* its last hand-in, or its last claim that brought nothing */
@@ -167,7 +176,7 @@ load_configs(PGconn *connection)
 	PQclear(result);
 }
 
-/* One config of the model "warm-up", so that the session has all its plans. */
+/* One config of the model "warm-up". */
 static void
 warm_up(Worker *worker, const char *warm_up_model)
 {
@@ -207,15 +216,18 @@ prepare_workers(PGconn *control, const char *conninfo)
 		snprintf(workers[i].id, sizeof(workers[i].id), "%s", PQgetvalue(result, 0, 0));
 		PQclear(result);
 	}
+	for (int i = 0; i < nconfigs; i++)
+		warm_up(&workers[i % nworkers], warm_up_model);
 	for (int i = 0; i < nworkers; i++)
-	{
-		warm_up(&workers[i], warm_up_model);
 		PQsetnonblocking(workers[i].connection, 1);
-	}
-	/* what is left of it is out of the way, and its ranking is done */
+	/* what is left of it is out of the way, its ranking is done, and its room is free */
 	free(ask(control, "SELECT benchorch.cancel(id) FROM benchorch.model_versions WHERE name = 'warm-up'"));
 	free(ask(control, "SELECT benchorch.reset_stale()"));
+	free(ask(control, "DELETE FROM benchorch.benchmark_configs WHERE model_version_id IN"
+					  " (SELECT id FROM benchorch.model_versions WHERE name = 'warm-up')"));
 	free(ask(control, "DELETE FROM makespan.results"));
+	free(ask(control, "VACUUM (TRUNCATE off)"));
+	free(ask(control, "CHECKPOINT"));
 	free(warm_up_model);
 }
 
@@ -235,6 +247,7 @@ send_claim(Worker *worker)
 {
 	const char *params[] = {batch_size, worker->id, model};
 
+	worker->claim_sent = now();
 	send_call(worker, CALL_CLAIM, rule->claim, 3, params);
 }
 
@@ -258,6 +271,17 @@ hand_in(Worker *worker)
 	send_call(worker, CALL_HAND_IN, rule->hand_in, 3, params);
 }
 
+/* Seconds after a run's beginning, as in worker/agent/holdings.c. */
+static double
+claim_ahead_after(const Worker *worker, const Config *config)
+{
+	double		expected = worker->last_seconds;
+
+	if (config->lane == worker->last_lane && config->work > 0 && worker->last_work > 0)
+		expected *= config->work / worker->last_work;
+	return fmax(AHEAD_AT_LEAST * expected, fmin(AHEAD_AT * expected, expected - worker->claim_seconds));
+}
+
 /* Begins the next config of the batch; its start is on its way. */
 static void
 run(Worker *worker)
@@ -272,7 +296,7 @@ run(Worker *worker)
 	worker->timer = now() + seconds[position_of(config->id)];
 	worker->ahead_at = 0;
 	if (rule->ahead && worker->last_seconds > 0 && worker->next == worker->batches[worker->current].n - 1)
-		worker->ahead_at = now() + AHEAD_AT * worker->last_seconds;
+		worker->ahead_at = now() + claim_ahead_after(worker, config);
 }
 
 /* What to send, where nothing is awaited: what runs next comes first. */
@@ -309,6 +333,8 @@ end_run(Worker *worker)
 
 	worker->finished[worker->nfinished++] = *config;
 	worker->last_seconds = seconds[position_of(config->id)];
+	worker->last_lane = config->lane;
+	worker->last_work = config->work;
 	worker->ahead_at = 0;
 	worker->running = false;
 	worker->timer = 0;
@@ -320,13 +346,19 @@ static void
 take_batch(Worker *worker, PGresult *result)
 {
 	Batch	   *batch = next_batch(worker);
+	int			lane = PQfnumber(result, "lane");
+	int			work = PQfnumber(result, "work");
 
+	if (worker->running)
+		worker->claim_seconds = (worker->claim_seconds + now() - worker->claim_sent) / 2;
 	batch->n = PQntuples(result);
 	for (int i = 0; i < batch->n; i++)
 	{
 		position_of(PQgetvalue(result, i, 0));
 		snprintf(batch->configs[i].id, sizeof(batch->configs[i].id), "%s", PQgetvalue(result, i, 0));
 		snprintf(batch->configs[i].claim_id, sizeof(batch->configs[i].claim_id), "%s", PQgetvalue(result, i, 1));
+		batch->configs[i].lane = lane < 0 ? 0 : atoi(PQgetvalue(result, i, lane));
+		batch->configs[i].work = work < 0 ? 0 : strtod(PQgetvalue(result, i, work), NULL);
 	}
 	if (batch->n > 0)
 		claims++;

@@ -126,6 +126,7 @@ read_configs(Batch *batch)
 			.json = column(batch->rows, i, "json"),
 			.deadline = number(column(batch->rows, i, "deadline"), 3600),
 			.ready_timeout = number(column(batch->rows, i, "ready_timeout"), 600),
+			.work = number(column(batch->rows, i, "work"), 0),
 		};
 }
 

@@ -39,6 +39,7 @@ typedef struct Config
 	const char *json;			/* what a runner is sent */
 	double		deadline;		/* seconds */
 	double		ready_timeout;	/* seconds */
+	double		work;			/* in a lane it compares as the expected durations do; 0: unknown */
 	bool		dropped;		/* the claim no longer holds: do not run it, do not hand in */
 } Config;
 

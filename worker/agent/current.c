@@ -33,7 +33,7 @@ current_start(const Config *config, const RunSettings *settings)
 
 	run_start(&run, config, &lane, settings);
 	running = true;
-	holdings_run_begins();
+	holdings_run_begins(config);
 	progress_changed();
 	event = log_begin(LOG_INFO, "run_start", NULL);
 	json_string(event, "config_id", config->config_id);

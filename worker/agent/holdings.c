@@ -2,9 +2,10 @@
  * What the worker holds: the batch that it runs, and the one that it has claimed ahead.
  *
  * The next batch is claimed while the last config of this one runs: near its
- * end, as far as the run before tells, so that others get what this worker
- * could not begin for long.  What it has claimed too early goes back: others
- * may be waiting for it.
+ * end, so that others get what this worker could not begin for long, but early
+ * enough for the answer to be there.  When it ends is told by how long the run
+ * before took, as their work compares in one lane, and how long claims take by
+ * the last ones.  What was claimed too early goes back: others may be waiting for it.
  *
  * What the worker holds without knowing, because an answer was lost on its
  * way, is handed back as soon as nothing runs; otherwise heartbeats would hold
@@ -17,11 +18,14 @@
 #include "log.h"
 #include "registration.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define AHEAD_AT 0.9			/* of the time that the run before took */
+#define AHEAD_AT 0.9			/* of the time that the run is expected to take, */
+#define AHEAD_AT_LEAST 0.5		/* or earlier where claims take long, but not before this share */
 #define AHEAD_KEPT 1.0			/* seconds that it may wait, and */
-#define AHEAD_KEPT_SHARE 0.25	/* of the time that the run before took */
+#define AHEAD_KEPT_SHARE 0.25	/* of the time that the run is expected to take */
 
 static const WorkerSetup *setup;
 static Batch batch;				/* what is run, from position on */
@@ -32,7 +36,12 @@ static bool in_doubt;			/* claims that we do not know may be ours */
 static bool looked_ahead;		/* since this run has begun */
 static double ahead_since;
 static double run_began;
+static long run_lane;			/* of its config */
+static double run_work;
 static double last_seconds;		/* that the last run took; 0: there was none */
+static long last_lane;
+static double last_work;
+static double claim_seconds;	/* that a claim ahead takes */
 
 void
 holdings_begin(const WorkerSetup *new_setup)
@@ -155,30 +164,42 @@ holdings_wait(void)
 /* ---------------------------------------------------------- claiming ahead */
 
 void
-holdings_run_begins(void)
+holdings_run_begins(const Config *config)
 {
 	looked_ahead = false;
 	run_began = events_now();
+	run_lane = atol(config->lane);
+	run_work = config->work;
 }
 
 void
 holdings_run_ended(void)
 {
 	last_seconds = events_now() - run_began;
+	last_lane = run_lane;
+	last_work = run_work;
+}
+
+static double
+expected_seconds(void)
+{
+	return run_lane == last_lane && run_work > 0 && last_work > 0 ? last_seconds * run_work / last_work : last_seconds;
 }
 
 static double
 claim_due(void)
 {
+	double		expected = expected_seconds();
+
 	if (position < batch.count || looked_ahead || in_doubt || events_stop_signal() != 0 || last_seconds == 0)
 		return EVENTS_NEVER;
-	return run_began + AHEAD_AT * last_seconds;
+	return run_began + fmax(AHEAD_AT_LEAST * expected, fmin(AHEAD_AT * expected, expected - claim_seconds));
 }
 
 double
 holdings_due(void)
 {
-	return ahead.count > 0 ? ahead_since + AHEAD_KEPT + AHEAD_KEPT_SHARE * last_seconds : claim_due();
+	return ahead.count > 0 ? ahead_since + AHEAD_KEPT + AHEAD_KEPT_SHARE * expected_seconds() : claim_due();
 }
 
 static void
@@ -186,6 +207,7 @@ claim_ahead(void)
 {
 	Buffer		why = {0};
 	bool		well = hardware_is_well(setup->machine, false, &why);
+	double		asked = events_now();
 
 	looked_ahead = true;
 	buffer_free(&why);
@@ -195,6 +217,7 @@ claim_ahead(void)
 		batch_free(&ahead);
 	in_doubt |= database_interrupted();
 	ahead_since = events_now();
+	claim_seconds = (claim_seconds + ahead_since - asked) / 2;
 }
 
 void

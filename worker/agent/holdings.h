@@ -33,7 +33,7 @@ extern Config *holdings_drop(const char *config_id, const char *claim_id);
  * While a run lasts: holdings_step does what is due, claiming ahead or handing
  * back what was, at holdings_due.
  */
-extern void holdings_run_begins(void);
+extern void holdings_run_begins(const Config *config);
 extern void holdings_run_ended(void);
 extern double holdings_due(void);
 extern void holdings_step(void);
