@@ -78,7 +78,7 @@ END
 $$;
 COMMENT ON FUNCTION benchorch.note_release_row() IS 'Trigger: keeps the history of what results depend on';
 
-CREATE TRIGGER note_release AFTER INSERT OR UPDATE ON benchorch.model_versions
+CREATE TRIGGER note_release AFTER INSERT OR UPDATE OF id, name, source, architecture ON benchorch.model_versions
 	FOR EACH ROW EXECUTE FUNCTION benchorch.note_release_row();
 CREATE TRIGGER note_release AFTER INSERT OR UPDATE ON benchorch.hardware_configs
 	FOR EACH ROW EXECUTE FUNCTION benchorch.note_release_row();
