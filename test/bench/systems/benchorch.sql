@@ -1,4 +1,5 @@
 -- benchorch, claims without worker: any hardware, strictly by priority.
+-- A claim asks for what the peers' rows have: names, architecture and command (35 words of an argument vector) they keep elsewhere, or not at all.
 
 -- @schema
 CREATE EXTENSION benchorch;
@@ -20,10 +21,13 @@ WHERE name LIKE 'model ' || :cycle || ' %';
 SELECT count(*) FROM benchorch.benchmark_configs WHERE status = 'pending'
 
 -- @claim
-SELECT c.config_id AS id, c.claim_id AS token, c.* FROM benchorch.claim_batch({batch}::int) AS c
+SELECT c.config_id AS id, c.claim_id AS token, c.model_version_id, c.hardware_config_id, c.framework_id, c.workload_type,
+	c.batch_size, c.sequence_length, c.params, c.priority, c.attempt, c.lease_expires_at
+FROM benchorch.claim_batch({batch}::int) AS c
 
 -- @claim unflushed
-SELECT c.config_id AS id, c.claim_id AS token, c.*
+SELECT c.config_id AS id, c.claim_id AS token, c.model_version_id, c.hardware_config_id, c.framework_id, c.workload_type,
+	c.batch_size, c.sequence_length, c.params, c.priority, c.attempt, c.lease_expires_at
 FROM pg_catalog.set_config('synchronous_commit', 'off', true) AS unflushed, benchorch.claim_batch({batch}::int) AS c
 
 -- @complete
