@@ -120,6 +120,7 @@ typedef struct Worker
 	double		last_seconds;	/* that the run before took; 0: there was none */
 	int			last_lane;		/* of that run */
 	double		last_work;
+	double		work_misleads;	/* over 0: runs took rather as long as the one before */
 	double		claim_sent;
 	double		claim_seconds;	/* that a claim takes, as far as is known */
 	int			nfinished;
@@ -216,18 +217,21 @@ prepare_workers(PGconn *control, const char *conninfo)
 		snprintf(workers[i].id, sizeof(workers[i].id), "%s", PQgetvalue(result, 0, 0));
 		PQclear(result);
 	}
+	/* room in the tables; then, for a vacuum makes sessions plan anew, once more for the sessions */
 	for (int i = 0; i < nconfigs; i++)
 		warm_up(&workers[i % nworkers], warm_up_model);
-	for (int i = 0; i < nworkers; i++)
-		PQsetnonblocking(workers[i].connection, 1);
-	/* what is left of it is out of the way, its ranking is done, and its room is free */
-	free(ask(control, "SELECT benchorch.cancel(id) FROM benchorch.model_versions WHERE name = 'warm-up'"));
-	free(ask(control, "SELECT benchorch.reset_stale()"));
-	free(ask(control, "DELETE FROM benchorch.benchmark_configs WHERE model_version_id IN"
-					  " (SELECT id FROM benchorch.model_versions WHERE name = 'warm-up')"));
+	free(ask(control, "DELETE FROM benchorch.benchmark_configs WHERE status = 'completed'"));
 	free(ask(control, "DELETE FROM makespan.results"));
 	free(ask(control, "VACUUM (TRUNCATE off)"));
-	free(ask(control, "CHECKPOINT"));
+	for (int i = 0; i < nworkers; i++)
+	{
+		warm_up(&workers[i], warm_up_model);
+		PQsetnonblocking(workers[i].connection, 1);
+	}
+	/* what is left of it is out of the way, and its ranking is done */
+	free(ask(control, "SELECT benchorch.cancel(id) FROM benchorch.model_versions WHERE name = 'warm-up'"));
+	free(ask(control, "SELECT benchorch.reset_stale()"));
+	free(ask(control, "DELETE FROM makespan.results"));
 	free(warm_up_model);
 }
 
@@ -271,14 +275,21 @@ hand_in(Worker *worker)
 	send_call(worker, CALL_HAND_IN, rule->hand_in, 3, params);
 }
 
-/* Seconds after a run's beginning, as in worker/agent/holdings.c. */
+/* These two as in worker/agent/holdings.c. */
+static double
+scaled_seconds(const Worker *worker, const Config *config)
+{
+	bool		compares = config->lane == worker->last_lane && config->work > 0 && worker->last_work > 0;
+
+	return compares ? worker->last_seconds * config->work / worker->last_work : worker->last_seconds;
+}
+
+/* Seconds after a run's beginning. */
 static double
 claim_ahead_after(const Worker *worker, const Config *config)
 {
-	double		expected = worker->last_seconds;
+	double		expected = worker->work_misleads > 0 ? worker->last_seconds : scaled_seconds(worker, config);
 
-	if (config->lane == worker->last_lane && config->work > 0 && worker->last_work > 0)
-		expected *= config->work / worker->last_work;
 	return fmax(AHEAD_AT_LEAST * expected, fmin(AHEAD_AT * expected, expected - worker->claim_seconds));
 }
 
@@ -331,8 +342,13 @@ end_run(Worker *worker)
 {
 	Config	   *config = current_config(worker);
 
+	double		lasted = seconds[position_of(config->id)];
+
 	worker->finished[worker->nfinished++] = *config;
-	worker->last_seconds = seconds[position_of(config->id)];
+	if (worker->last_seconds > 0)
+		worker->work_misleads = (worker->work_misleads + fabs(log(lasted / scaled_seconds(worker, config))) -
+								 fabs(log(lasted / worker->last_seconds))) / 2;
+	worker->last_seconds = lasted;
 	worker->last_lane = config->lane;
 	worker->last_work = config->work;
 	worker->ahead_at = 0;

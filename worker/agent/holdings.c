@@ -4,8 +4,8 @@
  * The next batch is claimed while the last config of this one runs: near its
  * end, so that others get what this worker could not begin for long, but early
  * enough for the answer to be there.  When it ends is told by how long the run
- * before took, as their work compares in one lane, and how long claims take by
- * the last ones.  What was claimed too early goes back: others may be waiting for it.
+ * before took, as their work compares in one lane unless that has misled, and
+ * how long claims take by the last ones.  What was claimed too early goes back: others may be waiting for it.
  *
  * What the worker holds without knowing, because an answer was lost on its
  * way, is handed back as soon as nothing runs; otherwise heartbeats would hold
@@ -41,6 +41,7 @@ static double run_work;
 static double last_seconds;		/* that the last run took; 0: there was none */
 static long last_lane;
 static double last_work;
+static double work_misleads;	/* over 0: lately, runs took rather as long as the one before than as their work compares */
 static double claim_seconds;	/* that a claim ahead takes */
 
 void
@@ -172,18 +173,29 @@ holdings_run_begins(const Config *config)
 	run_work = config->work;
 }
 
-void
-holdings_run_ended(void)
+/* By the work: how long the run would take; the time that the one before took where they do not compare. */
+static double
+scaled_seconds(void)
 {
-	last_seconds = events_now() - run_began;
-	last_lane = run_lane;
-	last_work = run_work;
+	return run_lane == last_lane && run_work > 0 && last_work > 0 ? last_seconds * run_work / last_work : last_seconds;
 }
 
 static double
 expected_seconds(void)
 {
-	return run_lane == last_lane && run_work > 0 && last_work > 0 ? last_seconds * run_work / last_work : last_seconds;
+	return work_misleads > 0 ? last_seconds : scaled_seconds();
+}
+
+void
+holdings_run_ended(void)
+{
+	double		seconds = events_now() - run_began;
+
+	if (last_seconds > 0 && seconds > 0)
+		work_misleads = (work_misleads + fabs(log(seconds / scaled_seconds())) - fabs(log(seconds / last_seconds))) / 2;
+	last_seconds = seconds;
+	last_lane = run_lane;
+	last_work = run_work;
 }
 
 static double
