@@ -46,7 +46,10 @@
 #define PATIENCE 60.0			/* seconds without anything happening */
 #define EMPTY_PAUSE 0.002		/* after a claim that was empty though work was left */
 
-#define UNFLUSHED "pg_catalog.set_config('synchronous_commit', 'off', true) AS unflushed, "
+/* as in worker/agent/calls.c */
+#define UNFLUSHED "pg_catalog.set_config('synchronous_commit', 'off', true)"
+#define PATIENT "pg_catalog.set_config('lock_timeout', '2s', true)"
+#define FIRST(settings, type) "CASE WHEN " settings " IS NOT NULL THEN $1::" type " END"
 
 /* The statements of a rule; NULL: it has no such step. */
 typedef struct Rule
@@ -59,12 +62,11 @@ typedef struct Rule
 } Rule;
 
 static const Rule rules[] = {
-	{/* as in worker/agent/calls.c */
-	 .name = "benchorch",
-	 .claim = "SELECT c.* FROM " UNFLUSHED "benchorch.claim_runs($1::int, 1000, $2::uuid, $3::uuid) AS c",
-	 .start = "SELECT FROM " UNFLUSHED "benchorch.start($1::bigint, $2::bigint) AS started",
-	 .hand_in = "SELECT accepted::int"
-				" FROM benchorch.hand_in($1::bigint, $2::bigint, 'ok', pg_catalog.convert_to($3, 'UTF8'))",
+	{.name = "benchorch",
+	 .claim = "SELECT * FROM benchorch.claim_runs(" FIRST(PATIENT " || " UNFLUSHED, "int") ", 1000, $2, $3)",
+	 .start = "SELECT benchorch.start(" FIRST(PATIENT " || " UNFLUSHED, "bigint") ", $2)",
+	 /* its bytes, which as text hold no backslash */
+	 .hand_in = "SELECT accepted::int FROM benchorch.hand_in(" FIRST(PATIENT, "bigint") ", $2, 'ok', $3)",
 	 .ahead = true},
 	{
 		.name = "replaced",

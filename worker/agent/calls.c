@@ -18,17 +18,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNFLUSHED "pg_catalog.set_config('synchronous_commit', 'off', true) AS unflushed, "
+#define UNFLUSHED "pg_catalog.set_config('synchronous_commit', 'off', true)"
 
 /*
  * A call waits so long for a lock, and is then made again.  While a claim
  * waits, for a config that somebody has locked, it holds the worker's lease,
  * and heartbeats wait for that: they must come between two tries.  Nor does
- * a call that was given up wait on the server for ever, a connection each.  The
- * first argument comes by the setting, so that this is made before the call.
+ * a call that was given up wait on the server for ever, a connection each.
  */
-#define PATIENT(seconds) "pg_catalog.set_config('lock_timeout', '" seconds "', true) AS patience, LATERAL "
-#define FIRST(type) "CASE WHEN patience IS NOT NULL THEN $1::" type " END"
+#define PATIENT(seconds) "pg_catalog.set_config('lock_timeout', '" seconds "', true)"
+
+/*
+ * $1, as the first argument of a call: the settings are made on its way, and
+ * so before the call.  As tables that are joined with it they would cost the
+ * server more than start itself does.
+ */
+#define FIRST(settings, type) "CASE WHEN " settings " IS NOT NULL THEN $1::" type " END"
 
 DatabaseStatus
 call_match_hardware(const char *gpu, int gpu_count, int64_t gpu_memory_bytes, Buffer *name)
@@ -137,8 +142,7 @@ call_claim(int batch_size, const char *priority_threshold, const char *worker_id
 	const DatabaseParam params[] = {TEXT_PARAM(size), TEXT_PARAM(priority_threshold), TEXT_PARAM(worker_id),
 									TEXT_PARAM(model)};
 	DatabaseStatus status = database_query(
-		"SELECT c.* FROM " UNFLUSHED PATIENT("2s") "benchorch.claim_runs(" FIRST("int") ","
-																						" COALESCE($2::int, 1000), $3, $4) AS c",
+		"SELECT * FROM benchorch.claim_runs(" FIRST(PATIENT("2s") " || " UNFLUSHED, "int") ", COALESCE($2::int, 1000), $3, $4)",
 		4, params, &batch->rows);
 
 	free(size);
@@ -167,7 +171,7 @@ batch_free(Batch *batch)
 }
 
 static const char start_sql[] =
-	"SELECT FROM " UNFLUSHED PATIENT("2s") "benchorch.start(" FIRST("bigint") ", $2) AS started";
+	"SELECT benchorch.start(" FIRST(PATIENT("2s") " || " UNFLUSHED, "bigint") ", $2)";
 
 DatabaseStatus
 call_start(const Config *config)
@@ -182,7 +186,7 @@ call_start(const Config *config)
 
 /* Not longer than a second: heartbeats go the same way, and may have no other. */
 static const char start_beside_sql[] =
-	"SELECT FROM " UNFLUSHED PATIENT("1s") "benchorch.start(" FIRST("bigint") ", $2) AS started";
+	"SELECT benchorch.start(" FIRST(PATIENT("1s") " || " UNFLUSHED, "bigint") ", $2)";
 
 bool
 call_start_beside(const Config *config, void (*answer)(const PGresult *result))
@@ -204,8 +208,7 @@ call_hand_in(const char *config_id, const char *claim_id, const char *outcome, c
 									TEXT_PARAM(details)};
 	PGresult   *result;
 	DatabaseStatus status = database_query(
-		"SELECT accepted, status FROM " PATIENT("2s") "benchorch.hand_in(" FIRST("bigint") ","
-																						   " $2, $3, $4, $5, $6::jsonb)",
+		"SELECT accepted, status FROM benchorch.hand_in(" FIRST(PATIENT("2s"), "bigint") ", $2, $3, $4, $5, $6::jsonb)",
 		6, params, &result);
 
 	*receipt = (Receipt){0};
@@ -219,7 +222,7 @@ call_hand_in(const char *config_id, const char *claim_id, const char *outcome, c
 }
 
 static const char heartbeat_sql[] =
-	"SELECT h.config_id, h.claim_id, h.verdict FROM " UNFLUSHED PATIENT("10s") "benchorch.heartbeat(" FIRST("uuid") ", $2, $3) AS h";
+	"SELECT config_id, claim_id, verdict FROM benchorch.heartbeat(" FIRST(PATIENT("10s") " || " UNFLUSHED, "uuid") ", $2, $3)";
 
 DatabaseStatus
 call_heartbeat(const char *worker_id, const char *running, const char *log_tail, size_t log_tail_len, PGresult **result)
@@ -245,7 +248,7 @@ call_heartbeat_beside(const char *worker_id, const char *running, const char *lo
 }
 
 static const char release_waiting_sql[] =
-	"SELECT FROM " PATIENT("2s") "benchorch.release_waiting(" FIRST("uuid") ") AS released";
+	"SELECT benchorch.release_waiting(" FIRST(PATIENT("2s"), "uuid") ")";
 
 DatabaseStatus
 call_release_waiting(const char *worker_id)
@@ -272,7 +275,7 @@ call_release(const char *worker_id, const char *outcome)
 	const DatabaseParam params[] = {TEXT_PARAM(worker_id), TEXT_PARAM(outcome)};
 	PGresult   *result;
 	DatabaseStatus status = database_query(
-		"SELECT FROM " PATIENT("2s") "benchorch.release(" FIRST("uuid") ", $2) AS released", 2, params, &result);
+		"SELECT benchorch.release(" FIRST(PATIENT("2s"), "uuid") ", $2)", 2, params, &result);
 
 	PQclear(result);
 	return status;
