@@ -223,7 +223,8 @@ test_order(void)
 	measure_free(&m);
 
 	backend = device();
-	ok(measure(&backend, 10, &ceilings) == ENGINE_OK && backend.products == 0 && backend.copies == 0 && backend.reads == 2,
+	ok(measure(&backend, 10, &ceilings) == ENGINE_OK && backend.products == 0 && backend.copies == 0 &&
+		   backend.reads == 2,
 	   "what is known of the device is not measured again");
 	measure_free(&m);
 }
@@ -292,7 +293,8 @@ test_device(void)
 
 	backend = device();
 	measure(&backend, 10, &ceilings);
-	ok(near(m.burst_tokens_per_s, 110) && isnan(m.sustained_tokens_per_s), "a short one says nothing of what is sustained");
+	ok(near(m.burst_tokens_per_s, 110) && isnan(m.sustained_tokens_per_s),
+	   "a short one says nothing of what is sustained");
 	measure_free(&m);
 
 	backend = device();
