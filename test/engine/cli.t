@@ -97,7 +97,7 @@ is($out, "benchorch-engine $version\n", 'the version is the control file\'s');
 is($code, 0, 'help: exit code');
 like($out, qr/mixture of experts is refused/, 'help says what is refused');
 like($out, qr/--\Q$_\E\b/, "help names --$_")
-  for qw(architecture model batch-size input-tokens output-tokens precision seed threads budget backend output calibrate);
+  for qw(architecture model batch-size input-tokens output-tokens precision seed threads budget backend output calibrate kernels pin no-blas stream);
 
 # ---- what is refused ----
 
@@ -233,6 +233,19 @@ $json = measured('pinned', engine('--pin', '--architecture', architecture(), '--
 is($json->{environment}{waiting}, 'pinned', 'pinned: said so');
 cmp_ok(abs($json->{logits_checksum} - $checksum{plain}), '<', 1e-6, 'pinned: the same model');
 
+# ---- OpenBLAS ----
+
+SKIP:
+{
+	skip('there is no AVX2 or no OpenBLAS here', 8) if !exists $checksum{avx2} || $json->{environment}{matrix_product} ne 'openblas';
+	local $ENV{OPENBLAS_CORETYPE} = 'Prescott';
+	$json = measured('slow kernels that happen to be set', run_tiny());
+	unlike($json->{environment}{blas_corename}, qr/prescott/i, 'slow kernels that happen to be set: not taken');
+	local $ENV{BENCHORCH_BLAS_CORETYPE} = 'Haswell';
+	$json = measured('kernels that are meant', run_tiny());
+	is($json->{environment}{blas_corename}, 'Haswell', 'kernels that are meant: taken, and said');
+}
+
 # ---- files ----
 
 open(my $file, '>', "$folder/architecture.json") or die;
@@ -245,6 +258,9 @@ is(decode_json(slurp("$folder/result.json"))->{batch_size}, 2, 'files: the resul
 refused('unwritable result', 70, qr/could not write \/dev\/full/, run_tiny('--output' => '/dev/full'));
 
 $json = measured('calibrate', engine('--calibrate', '--budget', 1, '--threads', 1, '--architecture', architecture()));
-cmp_ok($json->{calibration}{$_}, '>', 0, "calibrate: $_") for qw(read_bytes_per_s copy_bytes_per_s flops_per_s read_footprint_bytes);
+cmp_ok($json->{calibration}{$_}, '>', 0, "calibrate: $_") for qw(read_bytes_per_s copy_bytes_per_s flops_per_s);
+# the matrices with the head, and keys and values of two tokens
+is($json->{calibration}{read_footprint_bytes}, 4 * (300 * 64 + 2 * (64 * 128 + 64 * 64 + 3 * 64 * 96)) + 2 * 4 * 2 * 2 * 2 * 16,
+	'calibrate: reads what a step of this model reads');
 
 done_testing();

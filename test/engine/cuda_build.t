@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 #
 # cuda_build.t: the CUDA plugin as it was built, on a machine with or without a
-# GPU: for which chips, without spilled registers, and kept apart from the program.
+# GPU: for which chips, without spilled registers, and kept apart from the program;
+# and that make does without nvcc, and says so.
 
 use strict;
 use warnings;
@@ -13,8 +14,6 @@ my $engine = $ENV{BENCHORCH_ENGINE} // 'build/benchorch-engine';
 my $plugin = $engine . '-cuda.so';
 my @shape = ('--architecture', '{"n_layers":1,"hidden_size":64,"n_heads":1,"ffn_dim":64,"vocab_size":64}',
 	'--batch-size', 1, '--input-tokens', 4, '--output-tokens', 2, '--budget', 0.1, '--threads', 1);
-
-plan skip_all => 'there is no nvcc here, so the plugin was not built' unless -e $plugin;
 
 sub output_of
 {
@@ -42,6 +41,33 @@ sub run_engine
 	my $output = <$pipe> // '';
 	close($pipe);
 	return ($? >> 8, $output);
+}
+
+# what make would do with that nvcc, from the beginning
+sub would_make
+{
+	my ($nvcc) = @_;
+
+	return output_of('make', '-n', '-B', '--no-print-directory', '-f', 'worker/engine/engine.mk', "NVCC=$nvcc", 'engine');
+}
+
+like(would_make(''), qr/benchorch-engine: without CUDA, for there is no nvcc here/, 'without nvcc: make says so');
+unlike(would_make(''), qr/\.cu\b|cublas/, 'and makes no plugin');
+my $with = would_make('/nowhere/bin/nvcc');
+like($with, qr{benchorch-engine: with CUDA, by /nowhere/bin/nvcc}, 'with nvcc: make says with which');
+my @kernels = grep { m{^\@?/nowhere/bin/nvcc } } split /\n/, $with;
+is(scalar(grep { /-Werror all-warnings .*-warn-spills,-Werror .*code=sm_80 .*code=sm_90 .*code=compute_90 / } @kernels),
+	scalar(my @sources = glob('worker/engine/cuda_*.cu')), 'each kernel for both chips and as PTX, and a warning or a spill ends it')
+  or diag($with);
+
+unless (-e $plugin)
+{
+  SKIP:
+	{
+		skip('there is no nvcc here, so the plugin was not built', 1);
+	}
+	done_testing();
+	exit 0;
 }
 
 for my $source (glob('worker/engine/cuda_*.cu'))

@@ -4,7 +4,8 @@
  * The cache holds [layer][request][kv head][position][head_dim] in the weights'
  * precision, so that all positions of one head are one matrix.  A prompt is
  * cut into blocks of queries, each a small matrix product with the keys and
- * one with the values.  A decode step has one query per head; there the
+ * one with the values; these are our own, for of a product that is so narrow
+ * a library spends a third on copying.  A decode step has one query per head; there the
  * context is cut into parts instead, so that one request can keep all threads
  * busy, and the parts' softmaxes are put together at the end.
  */
@@ -12,6 +13,9 @@
 
 #include <math.h>
 #include <string.h>
+
+/* keys whose scores are summed side by side */
+#define PANEL 64
 
 struct attention
 {
@@ -119,55 +123,48 @@ cpu_place(struct backend *cpu, int layer, const struct cpu_block *blocks, int n_
 		pool_run(cpu->pool, place_item, &attention, n_blocks);
 }
 
-/* one query block of one head; scores has room for length × context */
+/* one query block of one head; keys are panels of them, transposed, and scores has room for length × their number */
 static void
 attend_head(struct backend *cpu, const struct cpu_block *block, int head,
 			const float *keys, const float *values, float *scores)
 {
+	const struct cpu_kernels *kernels = cpu->kernels;
 	int			d = (int) cpu->a.head_dim;
 	int			context = block->position + block->length;
-	int			width = (int) qkv_width(cpu);
-	int			out_width = (int) cpu->a.n_heads * d;
-	const float *queries = cpu_floats(cpu, AREA_QKV) + (size_t) block->row * (size_t) width + head * d;
-	float	   *out = cpu_floats(cpu, AREA_ATTENTION) + (size_t) block->row * (size_t) out_width + head * d;
-	float		scale = 1.0f / sqrtf((float) d);
-	bool		library = cpu->blas.sgemm != NULL && block->length > CPU_OWN_PRODUCT_ROWS;
+	int			width = cpu_parts(context, PANEL) * PANEL;
+	size_t		row_width = qkv_width(cpu);
+	size_t		out_width = (size_t) (cpu->a.n_heads * d);
+	float	   *queries = cpu_floats(cpu, AREA_QKV) + (size_t) block->row * row_width + head * d;
+	struct cpu_sum sum = {.k = PANEL, .columns = block->length, .ldy = row_width, .ldout = (size_t) width};
+	float		shares[CPU_QUERY_BLOCK];
 
-	if (library)
-		cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_TRANSPOSE,
-						block->length, context, d, 1.0f, queries, width,
-						keys, d, 0.0f, scores, context);
-	else
+	for (int t = 0; t < width; t += PANEL)
 	{
-		struct cpu_product product = {
-			.k = d, .x = queries, .ldx = (size_t) width, .columns = block->length, .ldy = (size_t) context
-		};
-
-		cpu_cut(product.streams, keys, (size_t) d * sizeof(float), context, scores);
-		cpu->kernels->product_f32(&product);
+		sum.out = scores + t;
+		cpu_cut(sum.streams, keys + (size_t) t * (size_t) d, PANEL * sizeof(float), d, queries);
+		kernels->sum_f32(&sum);
 	}
 	for (int i = 0; i < block->length; i++)
 	{
-		float	   *row = scores + (size_t) i * (size_t) context;
+		float	   *row = scores + (size_t) i * (size_t) width;
 		int			visible = block->position + i + 1;
 		float		largest;
-		float		share = 1.0f / cpu->kernels->exponentials(row, visible, scale, &largest);
 
-		for (int t = 0; t < visible; t++)
-			row[t] *= share;
+		shares[i] = 1.0f / kernels->exponentials(row, visible, 1.0f / sqrtf((float) d), &largest);
 		memset(row + visible, 0, (size_t) (context - visible) * sizeof(float));
-		if (!library)
-		{
-			struct cpu_sum sum = {.k = d, .columns = 1, .out = out + (size_t) i * (size_t) out_width};
-
-			cpu_cut(sum.streams, values, (size_t) d * sizeof(float), visible, row);
-			cpu->kernels->sum_f32(&sum);
-		}
 	}
-	if (library)
-		cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_NO_TRANSPOSE,
-						block->length, d, context, 1.0f, scores, context,
-						values, d, 0.0f, out, out_width);
+	sum = (struct cpu_sum){
+		.k = d,
+		.columns = block->length,
+		.ldy = (size_t) width,
+		.out = cpu_floats(cpu, AREA_ATTENTION) + (size_t) block->row * out_width + head * d,
+		.ldout = out_width,
+	};
+	cpu_cut(sum.streams, values, (size_t) d * sizeof(float), context, scores);
+	kernels->sum_f32(&sum);
+	for (int i = 0; i < block->length; i++)
+		for (int j = 0; j < d; j++)
+			sum.out[(size_t) i * out_width + (size_t) j] *= shares[i];
 }
 
 /* one query block of all heads that share one kv head */
@@ -176,30 +173,30 @@ prompt_item(void *argument, int item, int thread)
 {
 	struct attention *attention = argument;
 	struct backend *cpu = attention->cpu;
+	bool		half = cpu->precision == PRECISION_BF16;
+	int			d = (int) cpu->a.head_dim;
 	int			kv_heads = (int) cpu->a.n_kv_heads;
 	int			group = (int) cpu->a.n_heads / kv_heads;
 	int			kv_head = item % kv_heads;
 
 	/* the latest blocks see the longest context: first, so that none ends alone */
 	const struct cpu_block *block = &attention->blocks[attention->n_blocks - 1 - item / kv_heads];
-	const void *keys = cache_head(cpu, AREA_KEYS, attention->layer, block->request, kv_head);
+	int			context = block->position + block->length;
+	const char *keys = cache_head(cpu, AREA_KEYS, attention->layer, block->request, kv_head);
 	const void *values = cache_head(cpu, AREA_VALUES, attention->layer, block->request, kv_head);
-	float	   *scores = cpu_scratch(cpu, thread);
+	size_t		elements = (size_t) d * (size_t) (cpu_parts(context, PANEL) * PANEL);
+	float	   *panels = cpu_scratch(cpu, thread);
+	float	   *wide_values = panels + elements;
+	float	   *scores = wide_values + elements;
 
-	if (cpu->precision == PRECISION_BF16)
-	{
-		size_t		context = (size_t) (block->position + block->length);
-		size_t		elements = context * (size_t) cpu->a.head_dim;
-		float	   *wide_keys = scores + CPU_QUERY_BLOCK * (size_t) cpu->layout.capacity;
-		float	   *wide_values = wide_keys + elements;
-
-		cpu->kernels->widen(keys, wide_keys, elements);
-		cpu->kernels->widen(values, wide_values, elements);
-		keys = wide_keys;
-		values = wide_values;
-	}
+	for (int t = 0; t < context; t += PANEL)
+		(half ? cpu->kernels->transpose_bf16 : cpu->kernels->transpose_f32)(
+			keys + (size_t) t * (size_t) d * precision_bytes(cpu->precision), (size_t) d,
+			cpu_smaller(PANEL, context - t), d, panels + (size_t) t * (size_t) d, PANEL);
+	if (half)
+		cpu->kernels->widen(values, wide_values, (size_t) d * (size_t) context);
 	for (int i = 0; i < group; i++)
-		attend_head(cpu, block, kv_head * group + i, keys, values, scores);
+		attend_head(cpu, block, kv_head * group + i, panels, half ? wide_values : values, scores);
 }
 
 void
@@ -343,6 +340,6 @@ cpu_attention_scratch(const struct architecture *a, int capacity)
 	size_t		group = (size_t) (a->n_heads / a->n_kv_heads);
 	size_t		queries = group > CPU_QUERY_BLOCK ? group : CPU_QUERY_BLOCK;
 
-	/* scores, and the widened keys and values of one head */
-	return (queries + 2 * (size_t) a->head_dim) * (size_t) capacity;
+	/* scores, and the keys and widened values of one head */
+	return (queries + 2 * (size_t) a->head_dim) * (size_t) (cpu_parts(capacity, PANEL) * PANEL);
 }

@@ -182,7 +182,7 @@ product_bf16(const struct cpu_product *p)
 }
 
 /* the most columns of a sum that are worked on together: four vectors of each are in registers */
-#define WIDEST_SUM (LANES == 16 ? 4 : 2)
+#define WIDEST_SUM (LANES == 16 ? 6 : 2)
 
 /*
  * V vectors of C columns of the result, in registers while the rows of all
@@ -193,7 +193,7 @@ INLINE void
 sum_tile(const int C, const int V, const bool bf16, const struct cpu_sum *p, int column, int first)
 {
 	const size_t size = bf16 ? 2 : 4;
-	vector		total[16];
+	vector		total[4 * WIDEST_SUM];
 
 #define ADD_ROW(stream) \
 	do \
@@ -207,12 +207,12 @@ sum_tile(const int C, const int V, const bool bf16, const struct cpu_sum *p, int
 			values[i] = bf16 ? load_bf16((const uint16_t *) at) : load((const float *) at); \
 			__builtin_prefetch(at + CPU_STREAM_AHEAD); \
 		} \
-		_Pragma("GCC unroll 4") for (int c = 0; c < C; c++) \
+		_Pragma("GCC unroll 6") for (int c = 0; c < C; c++) \
 			_Pragma("GCC unroll 4") for (int i = 0; i < V; i++) \
 				total[c * V + i] += y[(size_t) c * p->ldy] * values[i]; \
 	} while (0)
 
-#pragma GCC unroll 16
+#pragma GCC unroll 24
 	for (int i = 0; i < C * V; i++)
 		total[i] = (vector){0};
 	for (int row = 0; row < p->streams[CPU_STREAMS - 1].rows; row++)
@@ -223,7 +223,7 @@ sum_tile(const int C, const int V, const bool bf16, const struct cpu_sum *p, int
 		for (int row = p->streams[CPU_STREAMS - 1].rows; row < stream->rows; row++)
 			ADD_ROW(stream);
 #undef ADD_ROW
-#pragma GCC unroll 4
+#pragma GCC unroll 6
 	for (int c = 0; c < C; c++)
 #pragma GCC unroll 4
 		for (int i = 0; i < V; i++)
@@ -261,12 +261,21 @@ sum_columns(const int C, const bool bf16, const struct cpu_sum *p, int column)
 			p->out[(size_t) c * p->ldout + (size_t) i] = sum_element(bf16, p, c, i);
 }
 
+/* the next columns to be taken together, as tile_width() */
+INLINE int
+sum_width(int columns)
+{
+	if (columns <= WIDEST_SUM)
+		return columns;
+	return WIDEST_SUM == 6 && columns <= 8 ? 4 : WIDEST_SUM;
+}
+
 INLINE void
 sum_rows(const bool bf16, const struct cpu_sum *p)
 {
 	for (int c = 0, taken; c < p->columns; c += taken)
 	{
-		taken = p->columns - c < WIDEST_SUM ? p->columns - c : WIDEST_SUM;
+		taken = sum_width(p->columns - c);
 		switch (taken)
 		{
 			case 1:
@@ -281,6 +290,12 @@ sum_rows(const bool bf16, const struct cpu_sum *p)
 				break;
 			case 4:
 				sum_columns(4, bf16, p, c);
+				break;
+			case 5:
+				sum_columns(5, bf16, p, c);
+				break;
+			case 6:
+				sum_columns(6, bf16, p, c);
 				break;
 #endif
 		}
@@ -297,6 +312,45 @@ static void
 sum_bf16(const struct cpu_sum *p)
 {
 	sum_rows(true, p);
+}
+
+/* square by square; what the matrix has none of is zeros, and written only within width */
+INLINE void
+transpose(const bool bf16, const void *from, size_t ld, int rows, int columns, float *to, int width)
+{
+	for (int c = 0; c < columns; c += LANES)
+		for (int r = 0; r < width; r += LANES)
+		{
+			vector		square[LANES] = {0};
+
+			for (int i = 0; i < LANES && r + i < rows; i++)
+			{
+				size_t		at = (size_t) (r + i) * ld + (size_t) c;
+				const uint16_t *halves = (const uint16_t *) from + at;
+				const float *floats = (const float *) from + at;
+
+				if (c + LANES <= columns)
+					square[i] = bf16 ? load_bf16(halves) : load(floats);
+				else
+					for (int j = 0; j < columns - c; j++)
+						square[i][j] = bf16 ? widen_one(halves[j]) : floats[j];
+			}
+			transpose_square(square);
+			for (int j = 0; j < LANES && c + j < columns; j++)
+				store(to + (size_t) (c + j) * (size_t) width + r, square[j]);
+		}
+}
+
+static void
+transpose_f32(const void *from, size_t ld, int rows, int columns, float *to, int width)
+{
+	transpose(false, from, ld, rows, columns, to, width);
+}
+
+static void
+transpose_bf16(const void *from, size_t ld, int rows, int columns, float *to, int width)
+{
+	transpose(true, from, ld, rows, columns, to, width);
 }
 
 static float
@@ -477,6 +531,8 @@ const struct cpu_kernels PASTE(cpu_kernels_, KERNELS) = {
 	.product_bf16 = product_bf16,
 	.sum_f32 = sum_f32,
 	.sum_bf16 = sum_bf16,
+	.transpose_f32 = transpose_f32,
+	.transpose_bf16 = transpose_bf16,
 	.exponentials = exponentials,
 	.swiglu = swiglu,
 	.rmsnorm = rmsnorm,

@@ -82,10 +82,14 @@ struct cpu_kernels
 	void (*sum_f32)(const struct cpu_sum *sum);
 	void (*sum_bf16)(const struct cpu_sum *sum);
 
+	/* to[c × width + r] = from[r × ld + c]; zeros from row rows to width, a multiple of 16 */
+	void (*transpose_f32)(const void *from, size_t ld, int rows, int columns, float *to, int width);
+	void (*transpose_bf16)(const void *from, size_t ld, int rows, int columns, float *to, int width);
+
 	/* s[i] = exp(scale · s[i] − largest); answers their sum */
 	float (*exponentials)(float *s, int n, float scale, float *largest);
 
-	/* out = gate · sigmoid(gate) · up */
+	/* out = gate · sigmoid(gate) · up; out may be gate */
 	void (*swiglu)(const float *gate, const float *up, float *out, int n);
 
 	/* out = x ÷ rms(x) · weight; out may be x */

@@ -12,8 +12,9 @@
 /* columns of x that stay in the second-level cache beside the weights */
 #define OWN_PRODUCT_BYTES (256 * 1024)
 
-/* weight rows that are widened or multiplied together, at most */
-#define PANEL_ROWS 256
+/* weight rows of an item, at most: the library copies all of x for each */
+#define LIBRARY_ROWS 512
+#define OWN_ROWS 256
 
 /* an item smaller than this costs more to hand out than it gains in balance; a larger one makes others wait */
 #define LEAST_ITEM_BYTES (16 * 1024)
@@ -60,16 +61,16 @@ step_rows(const struct linear *linear)
 
 	if (uses_library(linear->cpu, linear->m))
 	{
-		rows = cpu_parts(linear->piece, cpu_parts(cpu_parts(linear->piece, PANEL_ROWS), threads) * threads);
-		return cpu_smaller(cpu_parts(rows, 16) * 16, PANEL_ROWS);
+		rows = cpu_parts(linear->piece, cpu_parts(cpu_parts(linear->piece, LIBRARY_ROWS), threads) * threads);
+		return cpu_smaller(cpu_parts(rows, 16) * 16, LIBRARY_ROWS);
 	}
 	rows = linear->piece / (threads * 8);
 	if (rows > MOST_ITEM_BYTES / bytes)
 		rows = MOST_ITEM_BYTES / bytes;
 	if (rows < LEAST_ITEM_BYTES / bytes)
 		rows = LEAST_ITEM_BYTES / bytes;
-	if (threads == 1 || rows > PANEL_ROWS / CPU_STREAMS)
-		rows = PANEL_ROWS / CPU_STREAMS;
+	if (threads == 1 || rows > OWN_ROWS / CPU_STREAMS)
+		rows = OWN_ROWS / CPU_STREAMS;
 	return rows < 1 ? 1 : rows;
 }
 
@@ -107,29 +108,31 @@ item_weights(const struct linear *linear, int item, int stream)
 	return linear->weights + (size_t) (linear->begin[stream] + item * linear->step) * row_bytes;
 }
 
-/* one item in the calling thread; the streams' results go to y, y_apart from each other */
+/* one item of one part by the library, in the calling thread */
 static void
-product(const struct linear *linear, int item, float *y, int y_apart, int ldy, float *panel)
+library_product(const struct linear *linear, int item, int part, float *y, int ldy, float *panel)
 {
 	struct backend *cpu = linear->cpu;
-	const struct cpu_kernels *kernels = cpu->kernels;
 	bool		half = cpu->precision == PRECISION_BF16;
+	const void *weights = item_weights(linear, item, part);
+	int			n = item_rows(linear, item, part);
+	int			k = linear->k;
+
+	if (half)
+		cpu->kernels->widen(weights, panel, (size_t) n * (size_t) k);
+	cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_TRANSPOSE, linear->m, n, k, 1.0f, linear->x, k,
+					half ? panel : weights, k, linear->accumulate ? 1.0f : 0.0f, y, ldy);
+}
+
+/* one item by our own kernels; the streams' results go to y, y_apart from each other */
+static void
+own_product(const struct linear *linear, int item, float *y, int y_apart, int ldy)
+{
+	const struct cpu_kernels *kernels = linear->cpu->kernels;
+	bool		half = linear->cpu->precision == PRECISION_BF16;
 	int			k = linear->k;
 	int			columns = OWN_PRODUCT_BYTES / (4 * k) / 8 * 8;
 
-	for (int i = 0; i < linear->streams && uses_library(cpu, linear->m); i++)
-	{
-		const void *weights = item_weights(linear, item, i);
-		int			n = item_rows(linear, item, i);
-
-		if (half)
-			kernels->widen(weights, panel, (size_t) n * (size_t) k);
-		cpu->blas.sgemm(BLAS_ROW_MAJOR, BLAS_NO_TRANSPOSE, BLAS_TRANSPOSE, linear->m, n, k,
-						1.0f, linear->x, k, half ? panel : weights, k,
-						linear->accumulate ? 1.0f : 0.0f, y + i * y_apart, ldy);
-	}
-	if (uses_library(cpu, linear->m))
-		return;
 	if (columns < 8)
 		columns = 8;
 	for (int c = 0; c < linear->m; c += columns)
@@ -156,7 +159,10 @@ linear_item(void *argument, int item, int thread)
 	struct linear *linear = argument;
 	float	   *y = linear->y + item * linear->step;
 
-	product(linear, item, y, linear->piece, linear->ldy, cpu_scratch(linear->cpu, thread));
+	if (uses_library(linear->cpu, linear->m))
+		library_product(linear, item, 0, y, linear->ldy, cpu_scratch(linear->cpu, thread));
+	else
+		own_product(linear, item, y, linear->piece, linear->ldy);
 }
 
 void
@@ -170,27 +176,52 @@ cpu_linear(struct backend *cpu, const void *weights, int n, int k,
 	run_items(&linear, linear_item, 1, n);
 }
 
-/* the same rows of gate and of up, and what becomes of them */
+/* the same rows of gate and of up, and what becomes of them; the gate waits where the result goes */
 static void
-gate_up_item(void *argument, int item, int thread)
+library_gate_up(const struct linear *linear, int item, float *up)
 {
-	struct linear *linear = argument;
-	struct backend *cpu = linear->cpu;
+	int			width = linear->step;
+	float	   *panel = up + (size_t) linear->m * (size_t) width;
+
+	library_product(linear, item, 0, linear->y + item * width, linear->ldy, panel);
+	library_product(linear, item, 1, up, width, panel);
+	for (int row = 0; row < linear->m; row++)
+	{
+		float	   *gate = linear->y + (size_t) row * (size_t) linear->ldy + item * width;
+
+		linear->cpu->kernels->swiglu(gate, up + (size_t) row * (size_t) width, gate, item_rows(linear, item, 0));
+	}
+}
+
+static void
+own_gate_up(const struct linear *linear, int item, float *both)
+{
 	int			up = linear->streams / 2;
 	int			step = linear->step;
 	int			width = linear->streams * step;
-	float	   *both = cpu_scratch(cpu, thread);
 
-	product(linear, item, both, step, width, both + (size_t) linear->m * (size_t) width);
+	own_product(linear, item, both, step, width);
 	for (int row = 0; row < linear->m; row++)
 	{
 		const float *from = both + (size_t) row * (size_t) width;
 		float	   *to = linear->y + (size_t) row * (size_t) linear->ldy + item * step;
 
 		for (int i = 0; i < up; i++)
-			cpu->kernels->swiglu(from + i * step, from + (i + up) * step, to + linear->begin[i],
-								 item_rows(linear, item, i));
+			linear->cpu->kernels->swiglu(from + i * step, from + (i + up) * step, to + linear->begin[i],
+										 item_rows(linear, item, i));
 	}
+}
+
+static void
+gate_up_item(void *argument, int item, int thread)
+{
+	struct linear *linear = argument;
+	float	   *scratch = cpu_scratch(linear->cpu, thread);
+
+	if (uses_library(linear->cpu, linear->m))
+		library_gate_up(linear, item, scratch);
+	else
+		own_gate_up(linear, item, scratch);
 }
 
 void
@@ -207,7 +238,8 @@ cpu_gate_up(struct backend *cpu, const void *gate_up, const float *x, int m, flo
 size_t
 cpu_linear_scratch(const struct architecture *a, enum precision precision, int rows)
 {
-	size_t		gate_up = 2 * (size_t) rows * PANEL_ROWS;
+	/* of our own product both gate and up, of the library's only up */
+	size_t		gate_up = (size_t) rows * LIBRARY_ROWS;
 	size_t		widest = (size_t) a->hidden_size;
 
 	if (precision != PRECISION_BF16)
@@ -216,5 +248,5 @@ cpu_linear_scratch(const struct architecture *a, enum precision precision, int r
 		widest = (size_t) a->ffn_dim;
 	if (widest < (size_t) (a->n_heads * a->head_dim))
 		widest = (size_t) (a->n_heads * a->head_dim);
-	return gate_up + PANEL_ROWS * widest;
+	return gate_up + LIBRARY_ROWS * widest;
 }

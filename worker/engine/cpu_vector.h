@@ -179,6 +179,38 @@ sum_each(const int n, const vector *v, int stride, float *to)
 		to[i] = sum(v[i * stride]);
 }
 
+/* lanes of two vectors in turn, of their first halves and of their second ones */
+#define PAIR(i) (i), (i) + LANES
+#define TWO(i) PAIR(i), PAIR((i) + 1)
+#if LANES == 16
+#define ALTERNATE(from) TWO(from), TWO((from) + 2), TWO((from) + 4), TWO((from) + 6)
+#elif LANES == 8
+#define ALTERNATE(from) TWO(from), TWO((from) + 2)
+#else
+#define ALTERNATE(from) TWO(from)
+#endif
+
+/* LANES vectors as the rows of a matrix become its columns */
+INLINE void
+transpose_square(vector *v)
+{
+	vector		next[LANES];
+
+#pragma GCC unroll 4
+	for (int step = 1; step < LANES; step *= 2)
+	{
+#pragma GCC unroll 8
+		for (int i = 0; i < LANES / 2; i++)
+		{
+			next[2 * i] = __builtin_shufflevector(v[i], v[i + LANES / 2], ALTERNATE(0));
+			next[2 * i + 1] = __builtin_shufflevector(v[i], v[i + LANES / 2], ALTERNATE(LANES / 2));
+		}
+#pragma GCC unroll 16
+		for (int i = 0; i < LANES; i++)
+			v[i] = next[i];
+	}
+}
+
 INLINE float
 largest_lane(vector v)
 {

@@ -83,6 +83,9 @@ plan(const struct backend *cuda, const struct architecture *a, const struct work
 	plan->available = (int64_t) available;
 	if (cuda != NULL)
 		plan->available += (int64_t) (cuda->layout.weights + cuda->allocated) + LIBRARY_BYTES;
+	/* the libraries may not be loaded yet */
+	if (plan->available > (int64_t) all)
+		plan->available = (int64_t) all;
 	return ENGINE_OK;
 }
 

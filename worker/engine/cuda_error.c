@@ -3,6 +3,9 @@
  */
 #include "cuda_error.h"
 
+/* cudaErrorContained, for which older toolkits have no name */
+#define CONTAINED 226
+
 static enum engine_status
 status_of(cudaError_t result)
 {
@@ -27,6 +30,7 @@ status_of(cudaError_t result)
 		case cudaErrorLaunchFailure:
 		case cudaErrorLaunchTimeout:
 		case cudaErrorNvlinkUncorrectable:
+		case CONTAINED:
 			/* the context is lost, and with it the process */
 			return ENGINE_GPU_FAULT;
 		default:

@@ -254,6 +254,14 @@ run_step(struct backend *cuda, struct engine_error *error)
 	return status;
 }
 
+static void
+forget_step(struct backend *cuda)
+{
+	if (cuda->step != NULL)
+		cudaGraphExecDestroy(cuda->step);
+	cuda->step = NULL;
+}
+
 static enum engine_status
 capture(struct backend *cuda, struct engine_error *error)
 {
@@ -272,6 +280,8 @@ capture(struct backend *cuda, struct engine_error *error)
 	THEN(status, cudaGraphUpload(cuda->step, cuda->queue.stream), "could not upload the graph of a step", error);
 	if (graph != NULL)
 		cudaGraphDestroy(graph);
+	if (status != ENGINE_OK)
+		forget_step(cuda);
 	return status;
 }
 
@@ -281,9 +291,7 @@ capture_step(struct backend *cuda, struct engine_error *error)
 {
 	enum engine_status status;
 
-	if (cuda->step != NULL)
-		cudaGraphExecDestroy(cuda->step);
-	cuda->step = NULL;
+	forget_step(cuda);
 	/* once without: what is loaded at first use must not be loaded within a capture */
 	*cuda->mailbox = (struct cuda_mailbox){0};
 	status = run_step(cuda, error);

@@ -46,7 +46,7 @@ CUDA_KERNEL_OBJECTS = $(CUDA_KERNELS:%=$(ENGINE_BUILD)/plugin/%.cu.o)
 
 .PHONY: engine engine-tests engine-check engine-cuda engine-rehearsal
 engine: build/benchorch-engine engine-cuda
-engine-tests: engine build/test-engine-reference
+engine-tests: engine build/test-engine-reference build/test-engine-measure
 ifneq ($(NVCC),)
 engine-cuda: $(CUDA_PLUGIN)
 	@echo 'benchorch-engine: with CUDA, by $(NVCC)'
@@ -59,7 +59,7 @@ ifneq ($(shell command -v $(ENGINE_CXX) 2>/dev/null),)
 engine-tests: build/test-engine-emulated engine-rehearsal
 endif
 engine-check: engine-tests
-	prove --ext .t --exec '' build/test-engine-reference $(wildcard build/test-engine-emulated)
+	prove --ext .t --exec '' build/test-engine-reference build/test-engine-measure $(wildcard build/test-engine-emulated)
 	prove test/engine
 
 build/benchorch-engine: $(ENGINE_BUILD)/main.o $(ENGINE_COMMON)
@@ -67,6 +67,10 @@ build/benchorch-engine: $(ENGINE_BUILD)/main.o $(ENGINE_COMMON)
 
 build/test-engine-reference: $(ENGINE_BUILD)/test-reference.o $(ENGINE_BUILD)/test-transformer.o $(ENGINE_COMMON)
 	$(ENGINE_CC) $(ENGINE_CFLAGS) $(ENGINE_LDFLAGS) -pthread -o $@ $^ -lm -ldl
+
+# with a clock of its own, so without machine.c
+build/test-engine-measure: $(ENGINE_BUILD)/test-measure.o $(addprefix $(ENGINE_BUILD)/,engine.o measure.o model.o roofline.o statistics.o)
+	$(ENGINE_CC) $(ENGINE_CFLAGS) $(ENGINE_LDFLAGS) -o $@ $^ -lm
 
 build/bench-engine: test/bench/engine.c $(ENGINE_COMMON)
 	$(ENGINE_CC) $(ENGINE_FLAGS) $(ENGINE_CFLAGS) $(ENGINE_LDFLAGS) -o $@ $< $(ENGINE_COMMON) -lm -ldl

@@ -13,8 +13,8 @@
  *     took long enough for that to mean something;
  *   - because the noise is stable: more repeats would not lower it;
  *   - because of the budget.
- * Where the device counts its energy they take three seconds, for the counter
- * to mean something.
+ * Where the device counts its energy they take four seconds: three for the
+ * counter to mean something, and one of what is sustained.
  *
  * The tokens that are fed come from the seed, not from the model: a synthetic
  * model soon repeats itself.  The token that it says is computed all the same.
@@ -46,9 +46,12 @@
 #define REPEATS_SHARE 0.25
 #define REPEATS_LEAST 0.5
 
-/* energy over less than that says little; where there is a counter, repeats go on so long */
-#define ENERGY_SHARE 0.5
+/* energy over less than that says little */
 #define ENERGY_LEAST 3
+
+/* where there is a counter, repeats go on so long */
+#define COUNTED_SHARE 0.5
+#define COUNTED_LEAST 4
 
 /* repeats that began before the one are a burst, after the other sustained */
 #define BURST_END 1
@@ -293,7 +296,7 @@ measure_repeats(struct run *run, double budget, struct measurement *m)
 
 	run->operations->state(run->backend, &m->before);
 	if (!isnan(m->before.energy_j))
-		least = fmin(ENERGY_LEAST, ENERGY_SHARE * budget);
+		least = fmin(COUNTED_LEAST, COUNTED_SHARE * budget);
 	before = machine_usage();
 	status = run_repeats(run, least, m);
 	after = machine_usage();

@@ -15,6 +15,11 @@
 
 #include "cuda_runtime_api.h"
 
+extern "C"
+{
+#include "cuda_kernels.h"
+}
+
 #define __global__
 #define __device__
 #define __forceinline__ inline
@@ -73,7 +78,8 @@ extern const uint64_t *emulated_exchange(uint64_t mine);
 
 /* runs it now, or records it where the stream is in capture */
 extern cudaError_t emulated_put(std::function<cudaError_t()> work);
-extern cudaError_t emulated_grid(dim3 grid, dim3 block, size_t shared, const std::function<void()> &kernel);
+extern cudaError_t emulated_grid(dim3 grid, dim3 block, size_t shared, bool overlaps,
+								 const std::function<void()> &kernel);
 
 template<typename T>
 static inline T
@@ -96,20 +102,20 @@ rsqrtf(float x)
 
 /* ---- cuda_device.cuh's PTX, in plain words ---- */
 
-struct cuda_queue;
-
 template<typename... Parameters, typename... Arguments>
 static cudaError_t
-launch(const struct cuda_queue *, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
+launch(const struct cuda_queue *queue, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
 	   Arguments... arguments)
 {
-	return emulated_put([=] { return emulated_grid(grid, block, shared, [=] { kernel(Parameters(arguments)...); }); });
+	bool		overlaps = queue->overlap;
+
+	return emulated_put([=] {
+		return emulated_grid(grid, block, shared, overlaps, [=] { kernel(Parameters(arguments)...); });
+	});
 }
 
-static inline void
-wait_for_previous()
-{
-}
+/* every thread of a kernel that may overlap must come here */
+extern void wait_for_previous();
 
 static inline void
 let_next_begin()

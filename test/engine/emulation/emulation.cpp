@@ -2,10 +2,16 @@
  * emulation.cpp: a CUDA device of one thread, to test kernels without a GPU.
  *
  * The threads of a block are contexts that take turns: each runs until it must
- * wait for others, at a barrier or an exchange within its warp.  Blocks run one
- * after the other, work put into a stream at once, and a captured graph is a list
- * of such work.  It says nothing about speed and finds no race between blocks,
- * but indices, tails, fragments and the order of things are the device's own.
+ * wait for others, at a barrier or an exchange within its warp.  Each warp goes as
+ * far as it can, and in every other block the last one begins, so that a barrier
+ * that is missing shows.  Blocks run one after the other, work put into a stream at once, and a captured graph is a
+ * list of such work.  It says nothing about speed and finds no race between
+ * blocks, but indices, tails, fragments and the order of things are the device's
+ * own; and a kernel that may overlap and does not wait ends the process.
+ *
+ * BENCHORCH_EMULATED_FAILURE=WHAT:N lets the N-th kernel, malloc or instantiate
+ * fail; after a kernel's failure everything does, as on a device whose context is
+ * lost.
  */
 #include "cuda_runtime.h"
 
@@ -42,6 +48,7 @@ struct thread
 	std::vector<char> stack;
 	bool		begun;
 	bool		ended;
+	bool		waited;			/* for the kernels before */
 };
 
 static std::vector<thread> threads;
@@ -53,6 +60,21 @@ static unsigned current;
 static unsigned progress;		/* grows whenever somebody got further */
 static std::vector<unsigned char> shared_memory;
 static const std::function<void()> *body;
+static bool must_wait;
+static unsigned blocks;			/* that have run */
+
+/* of what was put into the stream; it stays */
+static cudaError_t failed = cudaSuccess;
+
+/* is it this one's turn to fail? */
+static bool
+fails(const char *what)
+{
+	static const char *given = getenv("BENCHORCH_EMULATED_FAILURE");
+	static long left = given != nullptr && strchr(given, ':') != nullptr ? atol(strchr(given, ':') + 1) : 0;
+
+	return given != nullptr && strncmp(given, what, strlen(what)) == 0 && --left == 0;
+}
 
 unsigned char *
 emulated_shared_memory()
@@ -121,10 +143,21 @@ emulated_exchange(uint64_t mine)
 	return values.data() + side;
 }
 
+void
+wait_for_previous()
+{
+	threads[current].waited = true;
+}
+
 static void
 thread_main()
 {
 	(*body)();
+	if (must_wait && !threads[current].waited)
+	{
+		fprintf(stderr, "emulation: a kernel that may overlap has not waited for the one before\n");
+		abort();
+	}
 	threads[current].ended = true;
 	progress++;
 	pause_thread();
@@ -136,6 +169,7 @@ start_thread(thread &t)
 	t.stack.resize(STACK_BYTES);
 	t.begun = false;
 	t.ended = false;
+	t.waited = false;
 	getcontext(&t.context);
 	t.context.uc_stack.ss_sp = t.stack.data();
 	t.context.uc_stack.ss_size = t.stack.size();
@@ -143,11 +177,36 @@ start_thread(thread &t)
 	makecontext(&t.context, thread_main, 0);
 }
 
+/* the warp's threads take turns for as long as one of them gets further; answers how many have ended */
+static unsigned
+run_warp(unsigned first, unsigned end)
+{
+	unsigned	before;
+	unsigned	ended;
+
+	do
+	{
+		before = progress;
+		ended = 0;
+		for (current = first; current < end; current++)
+		{
+			if (!threads[current].ended)
+			{
+				threadIdx = dim3(current);
+				resume_thread(threads[current]);
+			}
+			ended += threads[current].ended;
+		}
+	} while (progress != before && ended < end - first);
+	return ended;
+}
+
 /* all threads of one block, to their end */
 static void
 run_block(unsigned count)
 {
 	unsigned	ended = 0;
+	bool		backwards = blocks++ % 2 == 1;
 
 	block = meeting{count, 0, 0};
 	warps.assign((count + WARP - 1) / WARP, meeting{WARP, 0, 0});
@@ -163,14 +222,11 @@ run_block(unsigned count)
 		unsigned	before = progress;
 
 		ended = 0;
-		for (current = 0; current < count; current++)
+		for (unsigned i = 0; i < warps.size(); i++)
 		{
-			if (!threads[current].ended)
-			{
-				threadIdx = dim3(current);
-				resume_thread(threads[current]);
-			}
-			ended += threads[current].ended;
+			unsigned	first = (backwards ? (unsigned) warps.size() - 1 - i : i) * WARP;
+
+			ended += run_warp(first, first + WARP < count ? first + WARP : count);
 		}
 		if (progress == before && ended < count)
 		{
@@ -181,14 +237,21 @@ run_block(unsigned count)
 }
 
 cudaError_t
-emulated_grid(dim3 grid, dim3 size, size_t shared, const std::function<void()> &kernel)
+emulated_grid(dim3 grid, dim3 size, size_t shared, bool overlaps, const std::function<void()> &kernel)
 {
 	if (size.y != 1 || size.z != 1 || size.x == 0 || size.x > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 ||
 		grid.y > 65535 || grid.z > 65535 || shared > 227 * 1024)
 		return cudaErrorInvalidValue;
+	if (fails("kernel"))
+	{
+		/* who waits for the stream is told */
+		failed = cudaErrorIllegalAddress;
+		return cudaSuccess;
+	}
 	gridDim = grid;
 	blockDim = size;
 	body = &kernel;
+	must_wait = overlaps;
 	shared_memory.assign(shared + 16, 0);
 	if (threads.size() < size.x)
 		threads.resize(size.x);
@@ -210,18 +273,16 @@ struct emulated_graph
 };
 
 static emulated_graph *capture;
-static cudaError_t failed = cudaSuccess;	/* of what was put into the stream */
 
 cudaError_t
 emulated_put(std::function<cudaError_t()> work)
 {
-	cudaError_t result = cudaSuccess;
-
-	if (capture != nullptr)
-		capture->work.push_back(work);
-	else
-		result = work();
-	return result;
+	if (failed != cudaSuccess)
+		return failed;
+	if (capture == nullptr)
+		return work();
+	capture->work.push_back(work);
+	return cudaSuccess;
 }
 
 cudaError_t
@@ -244,6 +305,8 @@ cudaStreamEndCapture(cudaStream_t, cudaGraph_t *graph)
 cudaError_t
 cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long)
 {
+	if (fails("instantiate"))
+		return cudaErrorInvalidValue;
 	*executable = new emulated_graph(*graph);
 	return cudaSuccess;
 }
@@ -258,8 +321,12 @@ cudaError_t
 cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t)
 {
 	for (const auto &work : executable->work)
+	{
+		cudaError_t result = failed == cudaSuccess ? work() : cudaSuccess;
+
 		if (failed == cudaSuccess)
-			failed = work();
+			failed = result;
+	}
 	return cudaSuccess;
 }
 
@@ -308,7 +375,9 @@ cudaMalloc(void **memory, size_t size)
 	/* as on the device, not within a capture */
 	if (capture != nullptr)
 		return cudaErrorInvalidValue;
-	if (taken + size > DEVICE_BYTES)
+	if (failed != cudaSuccess)
+		return failed;
+	if (taken + size > DEVICE_BYTES || fails("malloc"))
 		return cudaErrorMemoryAllocation;
 	/* the size in front; what nobody wrote is no number */
 	*memory = (char *) aligned_alloc(256, (size + 511) / 256 * 256) + 256;
@@ -354,7 +423,7 @@ cudaMemGetInfo(size_t *available, size_t *all)
 {
 	*all = DEVICE_BYTES;
 	*available = DEVICE_BYTES - taken;
-	return cudaSuccess;
+	return failed;
 }
 
 cudaError_t
