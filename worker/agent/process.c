@@ -401,7 +401,8 @@ process_finish(Process *process)
 	close_pipe(&process->in);
 	close_pipe(&process->out);
 	close_pipe(&process->err);
-	process->host_oom = cgroup_oom_kills(process->cgroup) > process->oom_kills;
+	/* once more it finds no group */
+	process->host_oom |= cgroup_oom_kills(process->cgroup) > process->oom_kills;
 	if (process->cgroup != NULL)
 		cgroup_remove(process->cgroup);
 }

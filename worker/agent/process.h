@@ -90,7 +90,7 @@ extern void process_kill(Process *process);
 /* Closes its standard input; SIGTERM after the patience (seconds), SIGKILL after the grace. */
 extern void process_end(Process *process, double patience);
 
-/* Reads what is left in the pipes. */
+/* Reads what is left in the pipes, and looks how it ended; once more changes nothing. */
 extern void process_finish(Process *process);
 
 /* Frees the buffers. */

@@ -300,6 +300,7 @@ judge_answer(Run *run, Lane *lane, Result *result)
 		buffer_puts(&result->message, *space ? space + 1 : "");
 		return lane_error_outcome(run->answer.data);
 	}
+	process_finish(&lane->main.process);
 	end = end_of(run, &lane->main);
 	outcome = judge_end(&end, &result->log, &(Buffer){0}, &result->message);
 	/* it had ended before it took the config: nobody's fault, and the next one will take it */
