@@ -267,6 +267,12 @@ cgroup_remove(const char *directory)
 	rmdir(directory);
 }
 
+bool
+cgroup_counts_memory(const char *directory)
+{
+	return directory != NULL && counts_memory;
+}
+
 /* The oom_kill counter in a group's file, -1 where there is none. */
 static int64_t
 read_oom_kills(const char *directory, const char *name)
@@ -287,7 +293,7 @@ cgroup_oom_kills(const char *directory)
 	char	   *own = NULL;
 	int64_t		kills = -1;
 
-	if (directory != NULL && counts_memory)
+	if (cgroup_counts_memory(directory))
 		return read_oom_kills(directory, "memory.events");
 	if ((own = own_directory()) != NULL)
 		kills = read_oom_kills(own, "memory.events");

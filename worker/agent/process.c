@@ -379,6 +379,13 @@ process_start(Process *process, const ProcessSpec *spec, bool *exec_failed)
 }
 
 void
+process_forget_oom(Process *process)
+{
+	if (cgroup_counts_memory(process->cgroup))
+		process->oom_kills = cgroup_oom_kills(process->cgroup);
+}
+
+void
 process_finish(Process *process)
 {
 	for (Process **link = &processes; *link != NULL; link = &(*link)->next)
@@ -403,6 +410,7 @@ process_finish(Process *process)
 	close_pipe(&process->err);
 	/* once more it finds no group */
 	process->host_oom |= cgroup_oom_kills(process->cgroup) > process->oom_kills;
+	process->host_oom_own = process->host_oom && cgroup_counts_memory(process->cgroup);
 	if (process->cgroup != NULL)
 		cgroup_remove(process->cgroup);
 }

@@ -89,6 +89,7 @@ run_start(Run *run, const Config *config, Lane *lane, const RunSettings *setting
 	if (lane != NULL)
 	{
 		lane_forget_log(lane);
+		process_forget_oom(&lane->main.process);
 		for (int i = 0; i < run->before.gpu_count; i++)
 			run->before.gpus[i].memory_free_bytes = lane->before.gpus[i].memory_free_bytes;
 	}
