@@ -1,10 +1,13 @@
 /*
  * Unit tests of what the worker computes without a database: templates,
- * outcomes, captured logs, JSON, masking, options.  Prints TAP.
+ * outcomes, captured logs, JSON, masking, options, how long a run took.  Prints
+ * TAP.
  */
+#include "../events.h"
 #include "../log.h"
 #include "../options.h"
 #include "../outcome.h"
+#include "../runner.h"
 #include "../spool.h"
 #include "../template.h"
 
@@ -18,6 +21,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static int	tests;
@@ -636,6 +640,60 @@ test_options(void)
 	close(saved);
 }
 
+/* ------------------------------------------------------------------ clocks */
+
+static time_t clock_is_set;		/* by so many seconds somebody has set the machine's clock */
+
+/* Takes the place of the C library's, for the worker's objects in this program. */
+int
+clock_gettime(clockid_t clock, struct timespec *at)
+{
+	int			result = (int) syscall(SYS_clock_gettime, clock, at);
+
+	if (clock == CLOCK_REALTIME)
+		at->tv_sec += clock_is_set;
+	return result;
+}
+
+static void
+nothing(int count)
+{
+	(void) count;
+}
+
+/* A run during which the clock is set. */
+static void
+check_run_time(time_t by, const char *name)
+{
+	const char *tmp = getenv("TMPDIR");
+	Machine		machine = {0};
+	Config		config = {.config_id = "1", .command = "sh\037-c\037sleep 0.2; echo '{{}}'", .deadline = 600};
+	RunSettings settings = {.machine = &machine, .work_dir = tmp ? tmp : "/tmp"};
+	Run			run = {0};
+	Result		result = {0};
+
+	clock_is_set = 0;
+	run_start(&run, &config, NULL, &settings);
+	clock_is_set = by;
+	while (!run_done(&run))
+		events_wait(EVENTS_NEVER);
+	run_finish(&run, &result);
+	clock_is_set = 0;
+	check(strcmp(result.outcome, "ok") == 0 && result.seconds >= 0.2 && result.seconds < 600, name);
+	if (result.seconds < 0.2 || result.seconds >= 600)
+		printf("# it took %g s, %s\n", result.seconds, result.outcome);
+	result_free(&result);
+}
+
+static void
+test_clocks(void)
+{
+	if (!events_open(nothing) || !process_init())
+		abort();
+	check_run_time(-3600, "how long a run took, while the clock is set back an hour");
+	check_run_time(3600, "how long a run took, while the clock is set forward an hour");
+}
+
 int
 main(void)
 {
@@ -649,6 +707,7 @@ main(void)
 	test_json();
 	test_secrets();
 	test_options();
+	test_clocks();
 	log_close();
 	printf("1..%d\n", tests);
 	return failures > 0;
