@@ -4,6 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Cwd qw(abs_path);
+use File::Basename qw(dirname);
 use FindBin;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
@@ -151,6 +152,41 @@ is(counts($model), 'completed 2', 'configs that crashed once are completed');
 is(sql(q{SELECT DISTINCT outcome || ' ' || exit_code || ' ' || argv[1] FROM benchorch.attempts}), 'crash 3 sh',
 	'the crashed attempts are on record');
 
+# ---------------------------------------------------- what a command is given
+
+append_to_file("$ENV{HOME}/environment", <<'EOT');
+#!/usr/bin/perl
+use JSON::PP;
+print JSON::PP->new->canonical->encode(\%ENV), "\n";
+EOT
+chmod 0755, "$ENV{HOME}/environment";
+sql(qq{SELECT benchorch.register_framework('environment', '{"command": ["$ENV{HOME}/environment"],
+	"env": {"OWN": "framework", "VLLM_PORT": "framework", "WANTED_TOO": "framework", "HF_HOME": "framework"}}')});
+$model = matrix('environment', 1);
+my %given = (PATH => $ENV{PATH}, HOME => $ENV{HOME}, LD_LIBRARY_PATH => '/opt/lib', LANG => 'C.UTF-8', LC_ALL => 'C', TMPDIR => $ENV{TMPDIR},
+	HF_TOKENIZERS => 'worker', HF_HOME => 'worker', NCCL_DEBUG => 'worker', CUDA_CACHE_PATH => 'worker', VLLM_LOGGING_LEVEL => 'worker', VLLM_PORT => 'worker',
+	SGLANG_X => 'worker', OMP_NUM_THREADS => '1', OPENBLAS_NUM_THREADS => '1', WANTED => 'worker', WANTED_TOO => 'worker');
+my %withheld = (PGPASSWORD => 'secret', PGHOST => '/nowhere', PGPASSFILE => '/nowhere', PGOPTIONS => '-c work_mem=8MB', PG => 'x', AWS_SECRET_ACCESS_KEY => 'secret',
+	USER => 'me', SHELL => '/bin/sh', PYTHONPATH => '/nowhere', UNWANTED => 'x', WANTED_NOT => 'x', PATHS => 'x', HOMEPAGE => 'x', LD_LIBRARY_PATHS => 'x',
+	HF => 'x', HFX => 'x', NCCL => 'x', CUDA => 'x', CUDAX => 'x', VLLM => 'x', MY_VLLM_X => 'x', SGLANG => 'x', BENCHORCH_STREAM => 'x');
+{
+	local %ENV = (%withheld, %given);
+	is(end_of(start_worker('--name', 'first', '--framework', 'environment', '--until-settled', '--pass-env', 'WANTED', '--pass-env', 'WANTED_TOO',
+		'--pass-env', 'NOT_THERE')), 0, 'a command that prints its environment');
+}
+my %expected = (%given, OWN => 'framework', VLLM_PORT => 'framework', WANTED_TOO => 'framework', HF_HOME => 'framework');
+my %got = map { split /=/, $_, 2 } split /\n/, sql(qq{SELECT e.key || '=' || e.value FROM benchorch.benchmark_results r, jsonb_each_text(r.parsed) e
+	WHERE r.model_version_id = '$model'});
+is($got{PATH} // '', "$ENV{PATH}:" . dirname($worker), 'it has the worker\'s PATH, the worker\'s own directory behind it');
+$expected{PATH} = $got{PATH};
+is($got{$_} // '', $expected{$_}, "passed on, the framework's env on top: $_") foreach sort keys %expected;
+is(join(' ', grep { exists $got{$_} } sort keys %withheld), '', 'nothing of the database\'s, and no other variable that the worker has');
+is(join(' ', sort keys %got), join(' ', sort keys %expected), 'and nothing else at all');
+my ($said, $complained);
+IPC::Run::run([ $worker, '--db', $node->connstr('postgres'), '--hardware', 'box', '--framework', 'environment', '--pass-env', 'PGPASSWORD' ],
+	'<', \undef, '>', \$said, '2>', \$complained);
+is($? >> 8, 64, 'the database\'s cannot be asked for either');
+
 # ------------------------------------------------------------------ signals
 
 $model = matrix('held', 10);
@@ -208,6 +244,27 @@ append_to_file("$asked.yes", '');
 is(end_of($it), 143, 'until it says yes');
 like(slurp_file($it->{log}), qr/"event":"preemption"/, 'which the log tells');
 is(counts($taken), 'pending 3', 'and all is handed back');
+
+# One that cannot be run, its interpreter missing, then can.
+sub write_notice
+{
+	my ($text) = @_;
+	append_to_file("$notice.new", $text);
+	chmod 0755, "$notice.new";
+	rename "$notice.new", $notice or die "$notice: $!";
+}
+write_notice("#!/no/such/interpreter\n");
+$it = start_worker('--name', 'second', '--framework', 'held', '--model', $taken, '--grace', '0', '--preemption-check', $notice);
+begun_run();
+wait_for_log($it, 'preemption_check');
+select undef, undef, undef, 4.5;	# it is asked again every 2 s
+like(counts($taken), qr/running/, 'a command that cannot be run is no notice');
+write_notice("#!/bin/sh\n");
+is(end_of($it), 143, 'and is asked again until it can');
+my @told = slurp_file($it->{log}) =~ /^(.*"event":"preemption_check".*)$/mg;
+is(scalar(@told), 1, 'that it could not is told once');
+like($told[0], qr{\Q$notice\E could not be run: No such file or directory; see that it runs by itself: until then nothing tells of a notice},
+	'with the reason, and what follows from it');
 sql("SELECT benchorch.cancel('$taken')");
 
 # What stops the worker may tell its benchmark as well; that is no crash of the config's.
