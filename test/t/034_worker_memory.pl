@@ -58,18 +58,19 @@ sub parent_group
 my ($parent, $why) = parent_group();
 plan skip_all => $why unless $parent;
 
-# A command in a new group that may use 400 MiB; returns the group's directory.
+# A command in a new group that may use 400 MiB, alone or below a shell that waits for it; returns the group's directory.
 my @groups;
 sub run_in_group
 {
-	my ($command, $out, $err) = @_;
+	my ($command, $out, $err, $accompanied) = @_;
+	my $how = $accompanied ? '"$@"; exit $?' : 'exec "$@"';
 	my $group = "$parent/benchorch-test-$$-" . @groups;
 
 	mkdir $group or die "$group: $!\n";
 	push @groups, $group;
 	write_file("$group/memory.max", '400M') or die "$group/memory.max: $!\n";
 	write_file("$group/memory.swap.max", '0');	# not every kernel has it
-	IPC::Run::run([ 'sh', '-c', 'echo $$ >"$0/cgroup.procs" && exec "$@"', $group, @$command ], '<', \undef, '>', $out, '2>', $err,
+	IPC::Run::run([ 'sh', '-c', 'echo $$ >"$0/cgroup.procs" && ' . $how, $group, @$command ], '<', \undef, '>', $out, '2>', $err,
 		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 	return $group;
 }
@@ -124,12 +125,14 @@ append_to_file("$ENV{HOME}/loads", "#!/bin/sh\n$eat\nexit 1\n");
 chmod 0755, "$ENV{HOME}/loads";
 
 # What the second of three configs does, or whatever a runner does; then, from batch size 1 on, what became of each,
-# and the outcome of the second one, with a pattern that its message matches.  The largest runs first.
+# the outcome of the second one, a pattern that its message matches, and whether a shell waits for the worker.  The largest
+# runs first.
 my %cases = (
 	itself => [ "exec $eat", 'completed failed completed', 'host_oom', 'killed by the kernel' ],
 	with_children => [ "setsid sleep 1000 & sleep 1001 & exec $eat", 'completed failed completed', 'host_oom', 'killed by the kernel' ],
 	child => [ "$eat; echo the engine has died >&2; exit 1", 'completed failed completed', 'host_oom',
 		'the kernel has killed a process of it.*: the engine has died' ],
+	accompanied => [ "exec $eat", 'completed failed completed', 'host_oom', 'killed by the kernel', 1 ],
 	helper => [ "$eat; echo '{{}}'", 'completed completed completed', 'ok', '' ],
 	killed => [ 'kill -9 $$', 'completed failed completed', 'crash', 'killed by signal 9' ],
 	runner => [ undef, 'completed failed completed', 'host_oom', 'killed by the kernel' ],
@@ -139,7 +142,7 @@ my %cases = (
 
 foreach my $name (sort keys %cases)
 {
-	my ($does, $statuses, $outcome, $pattern) = @{ $cases{$name} };
+	my ($does, $statuses, $outcome, $pattern, $accompanied) = @{ $cases{$name} };
 	my $command = defined $does ? "test {batch_size} = 2 || exec echo '{{}}'; $does" =~ s/([\\"])/\\$1/gr : '';
 	my $json = defined $does ? qq("command": ["sh", "-c", "$command"]) : qq("protocol": "stream", "command": ["$ENV{HOME}/$name"]);
 	my $sizes = $statuses =~ / / ? '1, 2, 3' : '2';
@@ -151,7 +154,7 @@ foreach my $name (sort keys %cases)
 	sql("SELECT benchorch.populate_matrix('$model', template => '$name')");
 
 	my $group = run_in_group([ $worker, '--db', $node->connstr('postgres'), '--hardware', 'box', '--name', $name, '--framework', $name,
-		'--work-dir', $work_dir, '--until-settled' ], \$out, \$err);
+		'--work-dir', $work_dir, '--until-settled' ], \$out, \$err, $accompanied);
 	is($?, 0, "$name: the worker itself ends well");
 	is(sql(qq{SELECT string_agg(status, ' ' ORDER BY batch_size) FROM benchorch.benchmark_configs WHERE model_version_id = '$model'}),
 		$statuses, "$name: and has gone on");
@@ -161,6 +164,8 @@ foreach my $name (sort keys %cases)
 	my @left = grep { my $file = $_; eval { slurp_file($file) =~ /\bMARK=\Q$mark\E/ } } glob '/proc/[0-9]*/environ';
 	is("@left", '', "$name: no process is left");
 	is(join(' ', glob "$group/benchorch-run-*"), '', "$name: nor a group of a run");
+	# a shell in the group keeps it from handing memory down, and the worker from leaving it
+	is(scalar(() = glob "$group/benchorch-worker-*"), $accompanied ? 0 : 1, "$name: the worker was " . ($accompanied ? 'with others' : 'in one of its own'));
 }
 
 is(join(' ', glob "$work_dir/*"), '', 'no file is left');
