@@ -152,6 +152,29 @@ is(counts($model), 'completed 2', 'configs that crashed once are completed');
 is(sql(q{SELECT DISTINCT outcome || ' ' || exit_code || ' ' || argv[1] FROM benchorch.attempts}), 'crash 3 sh',
 	'the crashed attempts are on record');
 
+# --------------------------------------------------- what is seen of a run
+
+sql(q{SELECT benchorch.register_framework('talking', '{"command":
+	["sh", "-c", "echo step one >&2; while test -e $HOME/hold; do sleep 0.05; done; echo last words >&2; exit 3", "it is", "{batch_size}"]}')});
+$model = matrix('talking', 1);
+sql(q{SELECT benchorch.create_template('talking-1', '{"limits": {"crash_retries": 0}}')});
+my $talking = start_worker('--name', 'first', '--framework', 'talking', '--heartbeat', '0.2', '--until-settled');
+my ($seen) = sql("SELECT id FROM benchorch.benchmark_configs WHERE model_version_id = '$model'");
+wait_for("SELECT EXISTS (SELECT FROM benchorch.logs($seen) WHERE run = 'running' AND line = 1 AND content = 'step one')",
+	'the log of a run that goes on');
+pass('logs() shows what a run has printed while it runs');
+like(sql("SELECT content FROM benchorch.logs($seen) WHERE line = 0"), qr/^# on first: running for [0-9:]+; as of [0-9:]+$/, 'where, how long and as of when');
+like(sql("SELECT * FROM benchorch.watch('$model')"), qr/└─ box \/ talking  0 of 1 settled, 1 running\n.*└─ config $seen on first for [0-9:]+$/m,
+	'watch() shows it below its lane');
+unlink $hold;
+is(end_of($talking), 0, 'it fails');
+my $script = 'echo step one >&2; while test -e $HOME/hold; do sleep 0.05; done; echo last words >&2; exit 3';
+is(sql("SELECT run || '|' || line || '|' || content FROM benchorch.logs($seen)"), join("\n", map { "attempt 1: crash|$_" }
+	"-1|\$ sh -c '$script' 'it is' 1", '0|# on first: exit code 3: last words', '1|step one', '2|last words'),
+	'logs() of a failed attempt has its command, worker, reason, and what it printed');
+like(sql("SELECT * FROM benchorch.watch('$model')"), qr/└─ failed: crash × 1, as in config $seen: exit code 3: last words$/m, 'and watch() says why');
+append_to_file($hold, '');
+
 # ---------------------------------------------------- what a command is given
 
 append_to_file("$ENV{HOME}/environment", <<'EOT');
