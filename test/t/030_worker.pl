@@ -7,6 +7,7 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use FindBin;
 use IPC::Run;
+use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -174,6 +175,45 @@ is(sql("SELECT run || '|' || line || '|' || content FROM benchorch.logs($seen)")
 	'logs() of a failed attempt has its command, worker, reason, and what it printed');
 like(sql("SELECT * FROM benchorch.watch('$model')"), qr/└─ failed: crash × 1, as in config $seen: exit code 3: last words$/m, 'and watch() says why');
 append_to_file($hold, '');
+
+# ------------------------------------------------------- every placeholder
+
+append_to_file("$ENV{HOME}/arguments", <<'EOT');
+#!/usr/bin/perl
+use JSON::PP;
+print JSON::PP->new->encode({map { split /=/, $_, 2 } @ARGV}), "\n";
+EOT
+chmod 0755, "$ENV{HOME}/arguments";
+my @names = qw(model model_name architecture workload batch_size sequence_length input_tokens output_tokens dataset num_prompts gpus seed
+	tensor_parallel pipeline_parallel data_parallel repeat params.color:none deadline_s attempt item:none config_json port:none config_id hardware
+	framework result_file work_dir);
+my ($table) = slurp_file("$FindBin::Bin/../../docs/worker.md") =~ /^\| placeholder \| value \|\n(.*?)\n\n/ms;
+is(join(' ', sort grep { !/NAME/ } map { /\{([\w.]+)\}/g } map { (split /\|/)[1] } split /\n/, $table),
+	join(' ', sort grep { !/^params/ } map { s/:.*//r } @names), 'the placeholders that the document has');
+my $arguments = join ', ', map { my $name = s/[.:].*//r; qq("$name={$_}") } @names;
+sql(qq{SELECT benchorch.register_framework('arguments', '{"command": ["$ENV{HOME}/arguments", $arguments, "{arguments.color}", "both={{ {batch_size}x{sequence_length} }}"],
+	"details": {"arguments": {"color": {"deep red": ["arguments=of red"]}}}}')});
+sql(q{SELECT benchorch.create_template('arguments', '{"hardware": ["box"], "frameworks": ["arguments"], "workloads": ["chatbot"], "batch_sizes": [5],
+	"sequence_lengths": [1024], "dimensions": {"color": {"kind": "request", "values": ["deep red"]}}, "limits": {"deadline_s": 77}}')});
+$model = sql(q{SELECT benchorch.register_model('a model', source => 'org/it''s $HOME')});
+sql("SELECT benchorch.populate_matrix('$model', template => 'arguments')");
+sql(qq{SELECT benchorch.register_framework('items', '{"command": ["$ENV{HOME}/arguments", "item={item}"]}')});
+my $sent = sql(q{SELECT benchorch.submit('items', '["it''s; $(false)", {"a": [1, null]}]')});
+is(end_of(start_worker('--name', 'first', '--framework', 'arguments', '--framework', 'items', '--until-settled')), 0, 'a command that prints its arguments');
+my $filled = JSON::PP->new->decode(sql("SELECT convert_from(raw, 'UTF8') FROM benchorch.benchmark_results WHERE model_version_id = '$model'"));
+my ($id) = sql("SELECT id FROM benchorch.benchmark_configs WHERE model_version_id = '$model'");
+my %filled = (model => q(org/it's $HOME), model_name => 'a model', architecture => '{}', workload => 'chatbot', batch_size => 5, sequence_length => 1024,
+	input_tokens => 512, output_tokens => 512, dataset => 'random', num_prompts => 50, gpus => 1, tensor_parallel => 1, pipeline_parallel => 1,
+	data_parallel => 1, repeat => 1, params => 'deep red', deadline_s => 77, attempt => 1, item => 'none', port => 'none', config_id => $id,
+	hardware => 'box', framework => 'arguments', arguments => 'of red', both => '{ 5x1024 }');
+is($filled->{$_}, $filled{$_}, "placeholder $_") foreach sort keys %filled;
+my $whole = JSON::PP->new->decode($filled->{config_json});
+is(join(' ', map { $whole->{$_} } qw(config_id batch_size seed)), "$id 5 $filled->{seed}", 'placeholder config_json is the whole config, seed is its seed');
+like($filled->{seed}, qr/^[0-9]+$/, 'placeholder seed is a number');
+is($filled->{result_file}, "$filled->{work_dir}/result.json", 'placeholder result_file lies in the directory of the run');
+ok($filled->{work_dir} =~ m{^\Q$ENV{TMPDIR}\E/benchorch-$id-} && !-e $filled->{work_dir}, 'placeholder work_dir is a directory of its own, which is gone');
+is(sql("SELECT string_agg(parsed ->> 'item', '|' ORDER BY config_id) FROM benchorch.benchmark_results WHERE model_version_id = '$sent'"),
+	q(it's; $(false)|{"a": [1, null]}), 'placeholder item is the element that was submitted, and no shell sees it');
 
 # ---------------------------------------------------- what a command is given
 
