@@ -91,7 +91,7 @@ extern void process_kill(Process *process);
 /* Closes its standard input; SIGTERM after the patience (seconds), SIGKILL after the grace. */
 extern void process_end(Process *process, double patience);
 
-/* Kills for memory so far are not told.  For a process that serves one thing after the other, where its group counts them. */
+/* Kills for memory so far are not told.  For a process that serves one thing after the other. */
 extern void process_forget_oom(Process *process);
 
 /* Reads what is left in the pipes, and looks how it ended; once more changes nothing. */
