@@ -4,8 +4,10 @@ use strict;
 use warnings FATAL => 'all';
 
 use Cwd qw(abs_path);
+use File::Basename qw(dirname);
 use FindBin;
 use IPC::Run;
+use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -151,6 +153,103 @@ is(counts($model), 'completed 2', 'configs that crashed once are completed');
 is(sql(q{SELECT DISTINCT outcome || ' ' || exit_code || ' ' || argv[1] FROM benchorch.attempts}), 'crash 3 sh',
 	'the crashed attempts are on record');
 
+# --------------------------------------------------- what is seen of a run
+
+sql(q{SELECT benchorch.register_framework('talking', '{"command":
+	["sh", "-c", "echo step one >&2; while test -e $HOME/hold; do sleep 0.05; done; echo last words >&2; exit 3", "it is", "{batch_size}"]}')});
+$model = matrix('talking', 1);
+sql(q{SELECT benchorch.create_template('talking-1', '{"limits": {"crash_retries": 0}}')});
+my $talking = start_worker('--name', 'first', '--framework', 'talking', '--heartbeat', '0.2', '--until-settled');
+my ($seen) = sql("SELECT id FROM benchorch.benchmark_configs WHERE model_version_id = '$model'");
+wait_for("SELECT EXISTS (SELECT FROM benchorch.logs($seen) WHERE run = 'running' AND line = 1 AND content = 'step one')",
+	'the log of a run that goes on');
+pass('logs() shows what a run has printed while it runs');
+like(sql("SELECT content FROM benchorch.logs($seen) WHERE line = 0"), qr/^# on first: running for [0-9:]+; as of [0-9:]+$/, 'where, how long and as of when');
+like(sql("SELECT * FROM benchorch.watch('$model')"), qr/└─ box \/ talking  0 of 1 settled, 1 running\n.*└─ config $seen on first for [0-9:]+$/m,
+	'watch() shows it below its lane');
+unlink $hold;
+is(end_of($talking), 0, 'it fails');
+my $script = 'echo step one >&2; while test -e $HOME/hold; do sleep 0.05; done; echo last words >&2; exit 3';
+is(sql("SELECT run || '|' || line || '|' || content FROM benchorch.logs($seen)"), join("\n", map { "attempt 1: crash|$_" }
+	"-1|\$ sh -c '$script' 'it is' 1", '0|# on first: exit code 3: last words', '1|step one', '2|last words'),
+	'logs() of a failed attempt has its command, worker, reason, and what it printed');
+like(sql("SELECT * FROM benchorch.watch('$model')"), qr/└─ failed: crash × 1, as in config $seen: exit code 3: last words$/m, 'and watch() says why');
+append_to_file($hold, '');
+
+# ------------------------------------------------------- every placeholder
+
+append_to_file("$ENV{HOME}/arguments", <<'EOT');
+#!/usr/bin/perl
+use JSON::PP;
+print JSON::PP->new->encode({map { split /=/, $_, 2 } @ARGV}), "\n";
+EOT
+chmod 0755, "$ENV{HOME}/arguments";
+my @names = qw(model model_name architecture workload batch_size sequence_length input_tokens output_tokens dataset num_prompts gpus seed
+	tensor_parallel pipeline_parallel data_parallel repeat params.color:none deadline_s attempt item:none config_json port:none config_id hardware
+	framework result_file work_dir);
+my ($table) = slurp_file("$FindBin::Bin/../../docs/worker.md") =~ /^\| placeholder \| value \|\n(.*?)\n\n/ms;
+is(join(' ', sort grep { !/NAME/ } map { /\{([\w.]+)\}/g } map { (split /\|/)[1] } split /\n/, $table),
+	join(' ', sort grep { !/^params/ } map { s/:.*//r } @names), 'the placeholders that the document has');
+my $arguments = join ', ', map { my $name = s/[.:].*//r; qq("$name={$_}") } @names;
+sql(qq{SELECT benchorch.register_framework('arguments', '{"command": ["$ENV{HOME}/arguments", $arguments, "{arguments.color}", "both={{ {batch_size}x{sequence_length} }}"],
+	"details": {"arguments": {"color": {"deep red": ["arguments=of red"]}}}}')});
+sql(q{SELECT benchorch.create_template('arguments', '{"hardware": ["box"], "frameworks": ["arguments"], "workloads": ["chatbot"], "batch_sizes": [5],
+	"sequence_lengths": [1024], "dimensions": {"color": {"kind": "request", "values": ["deep red"]}}, "limits": {"deadline_s": 77}}')});
+$model = sql(q{SELECT benchorch.register_model('a model', source => 'org/it''s $HOME')});
+sql("SELECT benchorch.populate_matrix('$model', template => 'arguments')");
+sql(qq{SELECT benchorch.register_framework('items', '{"command": ["$ENV{HOME}/arguments", "item={item}"]}')});
+my $sent = sql(q{SELECT benchorch.submit('items', '["it''s; $(false)", {"a": [1, null]}]')});
+is(end_of(start_worker('--name', 'first', '--framework', 'arguments', '--framework', 'items', '--until-settled')), 0, 'a command that prints its arguments');
+my $filled = JSON::PP->new->decode(sql("SELECT convert_from(raw, 'UTF8') FROM benchorch.benchmark_results WHERE model_version_id = '$model'"));
+my ($id) = sql("SELECT id FROM benchorch.benchmark_configs WHERE model_version_id = '$model'");
+my %filled = (model => q(org/it's $HOME), model_name => 'a model', architecture => '{}', workload => 'chatbot', batch_size => 5, sequence_length => 1024,
+	input_tokens => 512, output_tokens => 512, dataset => 'random', num_prompts => 50, gpus => 1, tensor_parallel => 1, pipeline_parallel => 1,
+	data_parallel => 1, repeat => 1, params => 'deep red', deadline_s => 77, attempt => 1, item => 'none', port => 'none', config_id => $id,
+	hardware => 'box', framework => 'arguments', arguments => 'of red', both => '{ 5x1024 }');
+is($filled->{$_}, $filled{$_}, "placeholder $_") foreach sort keys %filled;
+my $whole = JSON::PP->new->decode($filled->{config_json});
+is(join(' ', map { $whole->{$_} } qw(config_id batch_size seed)), "$id 5 $filled->{seed}", 'placeholder config_json is the whole config, seed is its seed');
+like($filled->{seed}, qr/^[0-9]+$/, 'placeholder seed is a number');
+is($filled->{result_file}, "$filled->{work_dir}/result.json", 'placeholder result_file lies in the directory of the run');
+ok($filled->{work_dir} =~ m{^\Q$ENV{TMPDIR}\E/benchorch-$id-} && !-e $filled->{work_dir}, 'placeholder work_dir is a directory of its own, which is gone');
+is(sql("SELECT string_agg(parsed ->> 'item', '|' ORDER BY config_id) FROM benchorch.benchmark_results WHERE model_version_id = '$sent'"),
+	q(it's; $(false)|{"a": [1, null]}), 'placeholder item is the element that was submitted, and no shell sees it');
+
+# ---------------------------------------------------- what a command is given
+
+append_to_file("$ENV{HOME}/environment", <<'EOT');
+#!/usr/bin/perl
+use JSON::PP;
+print JSON::PP->new->canonical->encode(\%ENV), "\n";
+EOT
+chmod 0755, "$ENV{HOME}/environment";
+sql(qq{SELECT benchorch.register_framework('environment', '{"command": ["$ENV{HOME}/environment"],
+	"env": {"OWN": "framework", "VLLM_PORT": "framework", "WANTED_TOO": "framework", "HF_HOME": "framework"}}')});
+$model = matrix('environment', 1);
+my %given = (PATH => $ENV{PATH}, HOME => $ENV{HOME}, LD_LIBRARY_PATH => '/opt/lib', LANG => 'C.UTF-8', LC_ALL => 'C', TMPDIR => $ENV{TMPDIR},
+	HF_TOKENIZERS => 'worker', HF_HOME => 'worker', NCCL_DEBUG => 'worker', CUDA_CACHE_PATH => 'worker', VLLM_LOGGING_LEVEL => 'worker', VLLM_PORT => 'worker',
+	SGLANG_X => 'worker', OMP_NUM_THREADS => '1', OPENBLAS_NUM_THREADS => '1', WANTED => 'worker', WANTED_TOO => 'worker');
+my %withheld = (PGPASSWORD => 'secret', PGHOST => '/nowhere', PGPASSFILE => '/nowhere', PGOPTIONS => '-c work_mem=8MB', PG => 'x', AWS_SECRET_ACCESS_KEY => 'secret',
+	USER => 'me', SHELL => '/bin/sh', PYTHONPATH => '/nowhere', UNWANTED => 'x', WANTED_NOT => 'x', PATHS => 'x', HOMEPAGE => 'x', LD_LIBRARY_PATHS => 'x',
+	HF => 'x', HFX => 'x', NCCL => 'x', CUDA => 'x', CUDAX => 'x', VLLM => 'x', MY_VLLM_X => 'x', SGLANG => 'x', BENCHORCH_STREAM => 'x');
+{
+	local %ENV = (%withheld, %given);
+	is(end_of(start_worker('--name', 'first', '--framework', 'environment', '--until-settled', '--pass-env', 'WANTED', '--pass-env', 'WANTED_TOO',
+		'--pass-env', 'NOT_THERE')), 0, 'a command that prints its environment');
+}
+my %expected = (%given, OWN => 'framework', VLLM_PORT => 'framework', WANTED_TOO => 'framework', HF_HOME => 'framework');
+my %got = map { split /=/, $_, 2 } split /\n/, sql(qq{SELECT e.key || '=' || e.value FROM benchorch.benchmark_results r, jsonb_each_text(r.parsed) e
+	WHERE r.model_version_id = '$model'});
+is($got{PATH} // '', "$ENV{PATH}:" . dirname($worker), 'it has the worker\'s PATH, the worker\'s own directory behind it');
+$expected{PATH} = $got{PATH};
+is($got{$_} // '', $expected{$_}, "passed on, the framework's env on top: $_") foreach sort keys %expected;
+is(join(' ', grep { exists $got{$_} } sort keys %withheld), '', 'nothing of the database\'s, and no other variable that the worker has');
+is(join(' ', sort keys %got), join(' ', sort keys %expected), 'and nothing else at all');
+my ($said, $complained);
+IPC::Run::run([ $worker, '--db', $node->connstr('postgres'), '--hardware', 'box', '--framework', 'environment', '--pass-env', 'PGPASSWORD' ],
+	'<', \undef, '>', \$said, '2>', \$complained);
+is($? >> 8, 64, 'the database\'s cannot be asked for either');
+
 # ------------------------------------------------------------------ signals
 
 $model = matrix('held', 10);
@@ -208,6 +307,27 @@ append_to_file("$asked.yes", '');
 is(end_of($it), 143, 'until it says yes');
 like(slurp_file($it->{log}), qr/"event":"preemption"/, 'which the log tells');
 is(counts($taken), 'pending 3', 'and all is handed back');
+
+# One that cannot be run, its interpreter missing, then can.
+sub write_notice
+{
+	my ($text) = @_;
+	append_to_file("$notice.new", $text);
+	chmod 0755, "$notice.new";
+	rename "$notice.new", $notice or die "$notice: $!";
+}
+write_notice("#!/no/such/interpreter\n");
+$it = start_worker('--name', 'second', '--framework', 'held', '--model', $taken, '--grace', '0', '--preemption-check', $notice);
+begun_run();
+wait_for_log($it, 'preemption_check');
+select undef, undef, undef, 4.5;	# it is asked again every 2 s
+like(counts($taken), qr/running/, 'a command that cannot be run is no notice');
+write_notice("#!/bin/sh\n");
+is(end_of($it), 143, 'and is asked again until it can');
+my @told = slurp_file($it->{log}) =~ /^(.*"event":"preemption_check".*)$/mg;
+is(scalar(@told), 1, 'that it could not is told once');
+like($told[0], qr{\Q$notice\E could not be run: No such file or directory; see that it runs by itself: until then nothing tells of a notice},
+	'with the reason, and what follows from it');
 sql("SELECT benchorch.cancel('$taken')");
 
 # What stops the worker may tell its benchmark as well; that is no crash of the config's.

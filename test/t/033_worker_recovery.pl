@@ -176,7 +176,9 @@ my %steps = (
 	after_hand_in => [ 2, 1, 1 ]);
 
 # Workers that die at a step each, on hardware of their own: what they held
-# comes back to whoever claims, and another worker completes it.
+# comes back to whoever claims, and another worker completes it.  Each has a
+# spool of its own, too: on a slow machine one may begin when another has died,
+# and would hand in the result that it finds, of a run that is to be lost here.
 sub dies_at_every_step
 {
 	my ($how, $limit, @options) = @_;
@@ -187,7 +189,8 @@ sub dies_at_every_step
 	{
 		$victim{$step}{worker} = start_worker($faulty, "BENCHORCH_FAULT=$step:$steps{$step}[0]", @options,
 			'--db', $node->connstr('postgres') . " application_name=$step",
-			'--hardware', "$how $step", '--framework', 'quick', '--name', "$how $step", '--model', $victim{$step}{model});
+			'--hardware', "$how $step", '--framework', 'quick', '--name', "$how $step", '--model', $victim{$step}{model},
+			'--spool', "$ENV{HOME}/spool $how $step");
 	}
 	wait_until("what was held to be taken back, $how", sub {
 		my %held;
@@ -217,7 +220,7 @@ sub dies_at_every_step
 			$back{$step}{waiting}, $back{$step}{all});
 		cmp_ok($back{$step}{all}, '<', $limit, "$how, $step: what it held is taken back");
 		$it->{rescuer} = start_worker($worker, '--hardware', "$how $step", '--framework', 'quick', '--until-settled',
-			'--name', "$how $step rescuer");
+			'--name', "$how $step rescuer", '--spool', "$ENV{HOME}/spool $how $step");
 		$it->{attempts} = sql(qq{SELECT count(*) FROM benchorch.attempts a JOIN benchorch.benchmark_configs c ON c.id = a.config_id
 			WHERE model_version_id = '$it->{model}' AND outcome = 'lost' AND blamed});
 		# on a slow machine a short lease may have run out earlier, too

@@ -233,7 +233,8 @@ sub by_hand
 	return ($? >> 8, $out, $err);
 }
 
-my $state = q{SELECT md5(string_agg(t, '|')) FROM (SELECT c::text AS t FROM benchorch.benchmark_configs c ORDER BY id) s};
+my $state = q{SELECT md5(string_agg(t, '|')) FROM (} . join(' UNION ALL ', map { "SELECT r::text AS t FROM benchorch.$_ r" }
+	qw(benchmark_configs workers worker_leases claims attempts benchmark_results live_logs progress_deltas lane_chunks)) . ' ORDER BY 1) s';
 my $before = sql($state);
 my ($third, $fourth) = split /\n/, sql(qq{SELECT id FROM benchorch.benchmark_configs WHERE model_version_id = '$model' AND batch_size IN (3, 4) ORDER BY batch_size});
 my ($code, $out, $err) = by_hand($third);

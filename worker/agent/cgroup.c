@@ -148,7 +148,11 @@ remove_leftovers(void)
 	free(pattern);
 }
 
-/* Hands the memory controller down; the worker moves out of the way if it must. */
+/*
+ * Hands the memory controller down; the worker moves out of the way if it
+ * must.  Where others stay in the group, a shell that waits for the worker, it
+ * moves back: that group is the one whose kills it is told.
+ */
 static bool
 hand_down_memory(void)
 {
@@ -162,6 +166,11 @@ hand_down_memory(void)
 	directory = xprintf("%s/benchorch-worker-%d", base, (int) getpid());
 	ok = mkdir(directory, 0755) == 0 && cgroup_enter(directory) &&
 		write_file(base, "cgroup.subtree_control", "+memory");
+	/* another worker may have done it meanwhile: then there is no way back, and none is needed */
+	if (!ok && !cgroup_enter(base))
+		ok = write_file(base, "cgroup.subtree_control", "+memory");
+	if (!ok)
+		rmdir(directory);
 	free(directory);
 	return ok;
 }
@@ -267,6 +276,12 @@ cgroup_remove(const char *directory)
 	rmdir(directory);
 }
 
+bool
+cgroup_counts_memory(const char *directory)
+{
+	return directory != NULL && counts_memory;
+}
+
 /* The oom_kill counter in a group's file, -1 where there is none. */
 static int64_t
 read_oom_kills(const char *directory, const char *name)
@@ -287,7 +302,7 @@ cgroup_oom_kills(const char *directory)
 	char	   *own = NULL;
 	int64_t		kills = -1;
 
-	if (directory != NULL && counts_memory)
+	if (cgroup_counts_memory(directory))
 		return read_oom_kills(directory, "memory.events");
 	if ((own = own_directory()) != NULL)
 		kills = read_oom_kills(own, "memory.events");

@@ -25,6 +25,9 @@ extern void cgroup_kill(const char *directory);
 /* Removes the empty group. */
 extern void cgroup_remove(const char *directory);
 
+/* Whether kills for memory are counted in this group (or NULL) by itself. */
+extern bool cgroup_counts_memory(const char *directory);
+
 /*
  * How often the kernel has killed for memory in a group and those below it so
  * far; without one (NULL) in the worker's own.  -1 where that cannot be told.

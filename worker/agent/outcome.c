@@ -50,6 +50,28 @@ exec_failed(const RunEnd *end, Buffer *message)
 	return "node_fault";
 }
 
+/* Whether the command died by SIGKILL that nobody here has sent, or says so of what it ran. */
+static bool
+was_killed(const RunEnd *end)
+{
+	return end->stop == PROCESS_BY_ITSELF &&
+		(WIFSIGNALED(end->wait_status) ? WTERMSIG(end->wait_status) == SIGKILL
+									   : WEXITSTATUS(end->wait_status) == 128 + SIGKILL);
+}
+
+/*
+ * The kernel has killed a process of the run for memory, and the run has failed
+ * in another way: its parent gave up, or waited for it in vain.
+ */
+static const char *
+starved(const RunEnd *end, Buffer *message)
+{
+	buffer_puts(message,
+				"the kernel has killed a process of it: the machine or its memory limit ran out of memory");
+	append_last_line(message, end->log);
+	return "host_oom";
+}
+
 /* The run was ended by a signal, or by an exit code that stands for SIGKILL further down. */
 static const char *
 killed(const RunEnd *end, int signal, Buffer *message)
@@ -90,6 +112,8 @@ outcome_of(const RunEnd *end, Buffer *message)
 	if (end->stop == PROCESS_BY_ITSELF && code == 0 && end->output_len > 0)
 		return "ok";
 
+	if (end->host_oom_own && end->stop != PROCESS_KILLED && !was_killed(end))
+		return starved(end, message);
 	if (end->stop == PROCESS_DEADLINE)
 	{
 		buffer_printf(message, "not finished after %g s", end->deadline);
@@ -107,10 +131,10 @@ outcome_of(const RunEnd *end, Buffer *message)
 		buffer_puts(message, "killed by the worker");
 		return "preempted";
 	}
+	if (was_killed(end))
+		return killed(end, SIGKILL, message);
 	if (WIFSIGNALED(end->wait_status))
 		return killed(end, WTERMSIG(end->wait_status), message);
-	if (code == 128 + SIGKILL)
-		return killed(end, SIGKILL, message);
 	if (code == 0)
 	{
 		buffer_puts(message, "the command ended without output");

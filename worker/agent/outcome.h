@@ -16,7 +16,8 @@ typedef struct RunEnd
 	bool		stuck;
 	double		deadline;		/* seconds, for the message; so is silence */
 	double		silence;
-	bool		host_oom_seen;	/* the kernel has killed for memory in our cgroup meanwhile */
+	bool		host_oom_seen;	/* the kernel has killed for memory meanwhile, perhaps another run's process */
+	bool		host_oom_own;	/* for certain one of this run: its own control group says so */
 	size_t		output_len;		/* bytes of the result */
 	size_t		output_limit;
 	const char *log;			/* what it printed, head and tail; NULs replaced */

@@ -379,6 +379,13 @@ process_start(Process *process, const ProcessSpec *spec, bool *exec_failed)
 }
 
 void
+process_forget_oom(Process *process)
+{
+	if (cgroup_counts_memory(process->cgroup))
+		process->oom_kills = cgroup_oom_kills(process->cgroup);
+}
+
+void
 process_finish(Process *process)
 {
 	for (Process **link = &processes; *link != NULL; link = &(*link)->next)
@@ -401,7 +408,9 @@ process_finish(Process *process)
 	close_pipe(&process->in);
 	close_pipe(&process->out);
 	close_pipe(&process->err);
-	process->host_oom = cgroup_oom_kills(process->cgroup) > process->oom_kills;
+	/* once more it finds no group */
+	process->host_oom |= cgroup_oom_kills(process->cgroup) > process->oom_kills;
+	process->host_oom_own = process->host_oom && cgroup_counts_memory(process->cgroup);
 	if (process->cgroup != NULL)
 		cgroup_remove(process->cgroup);
 }

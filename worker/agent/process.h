@@ -56,7 +56,8 @@ typedef struct Process
 	bool		stuck;			/* it does not even end on SIGKILL */
 	char	   *cgroup;			/* directory of its control group, or NULL */
 	int64_t		oom_kills;		/* before the start */
-	bool		host_oom;		/* set by process_finish: the kernel has killed in it for memory */
+	bool		host_oom;		/* set by process_finish: the kernel has killed for memory meanwhile, */
+	bool		host_oom_own;	/* and for certain in this one */
 	Buffer		input;			/* sent and not yet written */
 	Buffer		output;			/* standard output; a reader may take away what it has used */
 	Capture		log;
@@ -90,7 +91,10 @@ extern void process_kill(Process *process);
 /* Closes its standard input; SIGTERM after the patience (seconds), SIGKILL after the grace. */
 extern void process_end(Process *process, double patience);
 
-/* Reads what is left in the pipes. */
+/* Kills for memory so far are not told.  For a process that serves one thing after the other. */
+extern void process_forget_oom(Process *process);
+
+/* Reads what is left in the pipes, and looks how it ended; once more changes nothing. */
 extern void process_finish(Process *process);
 
 /* Frees the buffers. */

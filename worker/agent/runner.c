@@ -89,6 +89,7 @@ run_start(Run *run, const Config *config, Lane *lane, const RunSettings *setting
 	if (lane != NULL)
 	{
 		lane_forget_log(lane);
+		process_forget_oom(&lane->main.process);
 		for (int i = 0; i < run->before.gpu_count; i++)
 			run->before.gpus[i].memory_free_bytes = lane->before.gpus[i].memory_free_bytes;
 	}
@@ -300,6 +301,7 @@ judge_answer(Run *run, Lane *lane, Result *result)
 		buffer_puts(&result->message, *space ? space + 1 : "");
 		return lane_error_outcome(run->answer.data);
 	}
+	process_finish(&lane->main.process);
 	end = end_of(run, &lane->main);
 	outcome = judge_end(&end, &result->log, &(Buffer){0}, &result->message);
 	/* it had ended before it took the config: nobody's fault, and the next one will take it */

@@ -65,6 +65,7 @@ task_end(const Task *task)
 		.stop = task->process.stop,
 		.stuck = task->process.stuck,
 		.host_oom_seen = task->process.host_oom,
+		.host_oom_own = task->process.host_oom_own,
 		.output_limit = OUTPUT_LIMIT,
 	};
 }

@@ -1,10 +1,13 @@
 /*
  * Unit tests of what the worker computes without a database: templates,
- * outcomes, captured logs, JSON, masking, options.  Prints TAP.
+ * outcomes, captured logs, JSON, masking, options, how long a run took.  Prints
+ * TAP.
  */
+#include "../events.h"
 #include "../log.h"
 #include "../options.h"
 #include "../outcome.h"
+#include "../runner.h"
 #include "../spool.h"
 #include "../template.h"
 
@@ -18,6 +21,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static int	tests;
@@ -185,6 +189,22 @@ test_outcomes(void)
 		 "host_oom",
 		 "out of memory"},
 		{"exit code 137 by the kernel for memory", {.wait_status = EXITED(137), .host_oom_seen = true}, "host_oom", ""},
+		{"exit code after the kernel has killed a child for memory",
+		 {.wait_status = EXITED(1), .host_oom_seen = true, .host_oom_own = true, .log = "engine died\n"},
+		 "host_oom",
+		 "a process of it: the machine or its memory limit ran out of memory: engine died"},
+		{"deadline after the kernel has killed a child for memory",
+		 {.stop = PROCESS_DEADLINE, .wait_status = SIGNALLED(SIGKILL), .host_oom_seen = true, .host_oom_own = true},
+		 "host_oom",
+		 "a process of it"},
+		{"exit code while the kernel killed for memory, perhaps elsewhere",
+		 {.wait_status = EXITED(1), .host_oom_seen = true},
+		 "crash",
+		 "exit code 1"},
+		{"output in spite of a child that was killed for memory",
+		 {.output_len = 2, .host_oom_seen = true, .host_oom_own = true},
+		 "ok",
+		 ""},
 		{"segmentation fault", {.wait_status = SIGNALLED(SIGSEGV)}, "crash", "signal 11"},
 		{"exit code and last line", {.wait_status = EXITED(3), .log = "one\ntwo\n\n"}, "crash", "exit code 3: two"},
 		{"silence",
@@ -620,6 +640,60 @@ test_options(void)
 	close(saved);
 }
 
+/* ------------------------------------------------------------------ clocks */
+
+static time_t clock_is_set;		/* by so many seconds somebody has set the machine's clock */
+
+/* Takes the place of the C library's, for the worker's objects in this program. */
+int
+clock_gettime(clockid_t clock, struct timespec *at)
+{
+	int			result = (int) syscall(SYS_clock_gettime, clock, at);
+
+	if (clock == CLOCK_REALTIME)
+		at->tv_sec += clock_is_set;
+	return result;
+}
+
+static void
+nothing(int count)
+{
+	(void) count;
+}
+
+/* A run during which the clock is set. */
+static void
+check_run_time(time_t by, const char *name)
+{
+	const char *tmp = getenv("TMPDIR");
+	Machine		machine = {0};
+	Config		config = {.config_id = "1", .command = "sh\037-c\037sleep 0.2; echo '{{}}'", .deadline = 600};
+	RunSettings settings = {.machine = &machine, .work_dir = tmp ? tmp : "/tmp"};
+	Run			run = {0};
+	Result		result = {0};
+
+	clock_is_set = 0;
+	run_start(&run, &config, NULL, &settings);
+	clock_is_set = by;
+	while (!run_done(&run))
+		events_wait(EVENTS_NEVER);
+	run_finish(&run, &result);
+	clock_is_set = 0;
+	check(strcmp(result.outcome, "ok") == 0 && result.seconds >= 0.2 && result.seconds < 600, name);
+	if (result.seconds < 0.2 || result.seconds >= 600)
+		printf("# it took %g s, %s\n", result.seconds, result.outcome);
+	result_free(&result);
+}
+
+static void
+test_clocks(void)
+{
+	if (!events_open(nothing) || !process_init())
+		abort();
+	check_run_time(-3600, "how long a run took, while the clock is set back an hour");
+	check_run_time(3600, "how long a run took, while the clock is set forward an hour");
+}
+
 int
 main(void)
 {
@@ -633,6 +707,7 @@ main(void)
 	test_json();
 	test_secrets();
 	test_options();
+	test_clocks();
 	log_close();
 	printf("1..%d\n", tests);
 	return failures > 0;
