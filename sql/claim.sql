@@ -49,10 +49,10 @@ SELECT benchorch.reset_stale(0) > 0 AS put_back;
 SELECT status, count(*) FROM benchorch.benchmark_configs GROUP BY 1;
 
 -- strictly by priority, exactly as many as asked, no config twice
-CREATE TEMP TABLE held AS SELECT 0 AS call, c.* FROM benchorch.claim_batch(1) c WITH NO DATA;
+CREATE TEMP TABLE held AS SELECT 0 AS call, c.* FROM benchorch.claim_batch(1) WITH ORDINALITY c WITH NO DATA;
 DO $$ BEGIN
 	FOR nth IN 1 .. 18 LOOP
-		INSERT INTO held SELECT nth, c.* FROM benchorch.claim_batch() AS c;
+		INSERT INTO held SELECT nth, c.* FROM benchorch.claim_batch() WITH ORDINALITY AS c;
 	END LOOP;
 END $$;
 SELECT call, count(*), min(priority), max(priority), count(DISTINCT claim_id) AS claims FROM held GROUP BY call ORDER BY call;
@@ -61,7 +61,7 @@ SELECT count(*) AS too_early FROM (SELECT call, max(priority) AS most, lead(min(
 SELECT count(*) FROM benchorch.claim_batch();
 SELECT * FROM benchorch.check_invariants();
 -- the order is by priority in the answer too
-SELECT count(*) AS out_of_order FROM (SELECT priority, lag(priority) OVER () AS before FROM held WHERE call = 3) s WHERE priority < before;
+SELECT count(*) AS out_of_order FROM (SELECT priority, lag(priority) OVER (ORDER BY ordinality) AS before FROM held WHERE call = 3) s WHERE priority < before;
 SELECT benchorch.reset_stale(0);
 
 -- every size from 1 to 500

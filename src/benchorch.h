@@ -126,11 +126,10 @@ extern Outcome benchorch_outcome_from_name(const char *name);	/* 22023 where unk
 extern Outcome benchorch_outcome_from_message(const char *message);
 
 /* Errors that several verbs raise. */
-extern void benchorch_no_such_config(int64 config_id) pg_attribute_noreturn();	/* 42704 */
-extern void benchorch_no_such_worker(const pg_uuid_t *worker_id) pg_attribute_noreturn();	/* 42704 */
-extern void benchorch_stale_claim(int64 config_id, int64 claim_id) pg_attribute_noreturn(); /* BO001 */
-extern void benchorch_bad_transition(int64 config_id, ConfigStatus from, ConfigStatus to)
-	pg_attribute_noreturn();	/* BO002 */
+_Noreturn extern void benchorch_no_such_config(int64 config_id);	/* 42704 */
+_Noreturn extern void benchorch_no_such_worker(const pg_uuid_t *worker_id); /* 42704 */
+_Noreturn extern void benchorch_stale_claim(int64 config_id, int64 claim_id);	/* BO001 */
+_Noreturn extern void benchorch_bad_transition(int64 config_id, ConfigStatus from, ConfigStatus to);	/* BO002 */
 
 /* ----------------------------------------------------------------- in rows.c */
 

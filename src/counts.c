@@ -49,7 +49,7 @@ add(TupleTableSlot *slot, const pg_uuid_t *model_version_id, int64 *counts)
 static void
 add_from_table(Relation rel, TupleTableSlot *slot, const pg_uuid_t *model_version_id, int64 *counts)
 {
-	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	TableScanDesc scan = compat_table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 		add(slot, model_version_id, counts);

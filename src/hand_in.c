@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(benchorch_hand_in);
 PG_FUNCTION_INFO_V1(benchorch_hand_in_many);

@@ -18,6 +18,7 @@
 #include <ctype.h>
 
 #include "catalog/namespace.h"
+#include "compat.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -508,8 +509,7 @@ cut_word(const char **at)
 static Jsonb *
 build(const char *at)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue *root = NULL;
+	JsonbInState state = {0};
 	JsonbValue	value;
 	bool		in_object[MAX_DEPTH] = {false};
 	int			depth = 0;
@@ -523,12 +523,12 @@ build(const char *at)
 			case '{':
 			case '[':
 				in_object[depth++] = key = *at == '{';
-				pushJsonbValue(&state, key ? WJB_BEGIN_OBJECT : WJB_BEGIN_ARRAY, NULL);
+				compat_push_jsonb(&state, key ? WJB_BEGIN_OBJECT : WJB_BEGIN_ARRAY, NULL);
 				at++;
 				break;
 			case '}':
 			case ']':
-				root = pushJsonbValue(&state, *at == '}' ? WJB_END_OBJECT : WJB_END_ARRAY, NULL);
+				compat_push_jsonb(&state, *at == '}' ? WJB_END_OBJECT : WJB_END_ARRAY, NULL);
 				depth--;
 				at++;
 				break;
@@ -542,12 +542,12 @@ build(const char *at)
 				break;
 			default:
 				value = *at == '"' ? cut_string(&at) : cut_word(&at);
-				pushJsonbValue(&state, key ? WJB_KEY : in_object[depth - 1] ? WJB_VALUE
-																			: WJB_ELEM,
-							   &value);
+				compat_push_jsonb(&state, key ? WJB_KEY : in_object[depth - 1] ? WJB_VALUE
+																			   : WJB_ELEM,
+								  &value);
 		}
 	}
-	return JsonbValueToJsonb(root);
+	return JsonbValueToJsonb(state.result);
 }
 
 Jsonb *

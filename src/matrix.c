@@ -45,7 +45,7 @@ static const char insert_lanes[] =
 	CELLS
 	" INSERT INTO benchorch.lanes (model_version_id, hardware_config_id, framework_id, gpus, engine)"
 	" SELECT DISTINCT $1, fit.hardware_config_id, framework.id, fit.gpus, fit.engine FROM fit, framework"
-	" ON CONFLICT DO NOTHING";
+	" ORDER BY fit.hardware_config_id, framework.id, fit.gpus, fit.engine ON CONFLICT DO NOTHING";
 
 /* The lane of a cell, or of a repeat of it. */
 #define ITS_LANE(cell) \

@@ -120,7 +120,7 @@ array_elements(Datum datum, int *n)
 	*n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 	if (array_contains_nulls(array))
 	{
-		bits8	   *present = ARR_NULLBITMAP(array);
+		const uint8 *present = ARR_NULLBITMAP(array);
 		int			i = 0;
 
 		while (present[i / 8] & (1 << (i % 8)))

@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(benchorch_predict);
 

@@ -31,6 +31,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(benchorch_rank_model);
 PG_FUNCTION_INFO_V1(benchorch_ranked_cells);

@@ -26,6 +26,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "compat.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -34,6 +35,8 @@
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(benchorch_given_results);
 
@@ -215,7 +218,7 @@ whole_environment(const HandIn *item)
 	Datum		key = CStringGetTextDatum("environment");
 	Jsonb	   *environment;
 	Jsonb	   *rest;
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 	JsonbValue	name = {.type = jbvString, .val.string = {.val = "details", .len = strlen("details")}};
 	JsonbValue	value;
 	Datum		details;
@@ -227,10 +230,11 @@ whole_environment(const HandIn *item)
 	if (environment && JB_ROOT_COUNT(rest) == 0)
 		return JsonbPGetDatum(environment);
 	JsonbToJsonbValue(rest, &value);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	pushJsonbValue(&state, WJB_KEY, &name);
-	pushJsonbValue(&state, WJB_VALUE, &value);
-	details = JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	compat_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
+	compat_push_jsonb(&state, WJB_KEY, &name);
+	compat_push_jsonb(&state, WJB_VALUE, &value);
+	compat_push_jsonb(&state, WJB_END_OBJECT, NULL);
+	details = JsonbPGetDatum(JsonbValueToJsonb(state.result));
 	return environment ? DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(environment), details) : details;
 }
 

@@ -236,7 +236,7 @@ fetch_version(ConfigTable *table, ItemPointer tid)
 
 	table->page = ReleaseAndReadBuffer(table->page, table->rel, ItemPointerGetBlockNumber(tid));
 	if (PageGetHeapFreeSpace(BufferGetPage(table->page)) < ALMOST_FULL)
-		heap_page_prune_opt(table->rel, table->page);
+		compat_prune(table->rel, table->page);
 	LockBuffer(table->page, BUFFER_LOCK_SHARE);
 	found = heap_hot_search_buffer(tid, table->rel, table->page, table->snapshot, &slot->base.tupdata, &all_dead, true);
 	slot->base.tupdata.t_self = *tid;

@@ -5,12 +5,14 @@
  */
 #include "benchorch.h"
 
+#include "compat.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(benchorch_describe_run);
 
@@ -184,18 +186,18 @@ placeholder_list(Jsonb *config, Jsonb *details)
 
 /* A member of the object that a runner is sent. */
 static void
-put_member(JsonbParseState **state, const char *name, JsonbValue *value)
+put_member(JsonbInState *state, const char *name, JsonbValue *value)
 {
 	JsonbValue	key = {.type = jbvString, .val.string = {.val = (char *) name, .len = (int) strlen(name)}};
 
-	pushJsonbValue(state, WJB_KEY, &key);
+	compat_push_jsonb(state, WJB_KEY, &key);
 	/* an array or object is put in whole */
-	pushJsonbValue(state, WJB_VALUE, value);
+	compat_push_jsonb(state, WJB_VALUE, value);
 }
 
 /* Where not present, null. */
 static void
-put_number(JsonbParseState **state, const char *name, bool present, int64 number)
+put_number(JsonbInState *state, const char *name, bool present, int64 number)
 {
 	JsonbValue	value = {.type = jbvNull};
 
@@ -208,7 +210,7 @@ put_number(JsonbParseState **state, const char *name, bool present, int64 number
 }
 
 static void
-put_text(JsonbParseState **state, const char *name, Datum text)
+put_text(JsonbInState *state, const char *name, Datum text)
 {
 	JsonbValue	value = {.type = jbvNull};
 
@@ -222,7 +224,7 @@ put_text(JsonbParseState **state, const char *name, Datum text)
 }
 
 static void
-put_json(JsonbParseState **state, const char *name, Datum json)
+put_json(JsonbInState *state, const char *name, Datum json)
 {
 	JsonbValue	value = {.type = jbvNull};
 
@@ -244,14 +246,14 @@ runner_line(const Taken *taken, const KeptModel *model, const KeptHardware *hard
 			double deadline)
 {
 	const Workload *workload = taken->workload ? benchorch_kept_workload(TextDatumGetCString(taken->workload)) : NULL;
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 	JsonbValue	number = {.type = jbvNumeric};
 	int32		input = 0;
 	int32		output = 0;
 	bool		tokens = benchorch_tokens(taken, &input, &output);
 
 	number.val.numeric = DatumGetNumeric(DirectFunctionCall1(float8_numeric, Float8GetDatum(deadline)));
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	compat_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
 	put_number(&state, "config_id", true, taken->id);
 	put_number(&state, "attempt", true, taken->attempt);
 	put_text(&state, "model", model == NULL ? (Datum) 0 : model->source ? model->source
@@ -271,7 +273,8 @@ runner_line(const Taken *taken, const KeptModel *model, const KeptHardware *hard
 	put_number(&state, "seed", true, taken->id % (INT64CONST(1) << 31));
 	put_member(&state, "deadline_s", &number);
 	put_json(&state, "params", taken->params);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	compat_push_jsonb(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 /* One row of the result: described_run. */

@@ -124,7 +124,7 @@ benchorch_scan(Table *table, ScanKeyData *keys, int n)
 		index_rescan(table->by_index, keys, n, NULL, 0);
 	}
 	else
-		table->by_table = table_beginscan(table->rel, table->snapshot, n, keys);
+		table->by_table = compat_table_beginscan(table->rel, table->snapshot, n, keys);
 }
 
 bool
@@ -279,9 +279,8 @@ benchorch_delete_row(Table *table)
 
 	PreventCommandIfReadOnly("DELETE");
 	table->written = true;
-	return changed_since(table_tuple_delete(table->rel, &table->row->tts_tid, GetCurrentCommandId(true),
-											table->snapshot,
-											InvalidSnapshot, table->locked, &failure, false));
+	return changed_since(compat_tuple_delete(table->rel, &table->row->tts_tid, GetCurrentCommandId(true),
+											 table->snapshot, table->locked, &failure));
 }
 
 TM_Result

@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 /* ------------------------------------------------------------------ the arrow */
 

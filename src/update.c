@@ -9,6 +9,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(benchorch_update_status);
 PG_FUNCTION_INFO_V1(benchorch_update_many);

@@ -239,7 +239,8 @@ my %steps;
 		if ($op->{column} eq 'status')
 		{
 			return if $op->{value} ne $c->{status} && !$may_follow{ $c->{status} }{ $op->{value} };
-			return { verb => 'typed', state => { %$c } } if $op->{value} eq $c->{status};
+			# the same status again ends a wait, and changes nothing else
+			return { verb => 'typed', state => become($c, $c->{waits} ? %now : ()) } if $op->{value} eq $c->{status};
 			return { verb => 'typed', state => put_back($c, $op->{retries}) } if $op->{value} eq 'pending';
 			return { verb => 'typed', state => settled($c, $op->{value}) };
 		}

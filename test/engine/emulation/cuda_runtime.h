@@ -94,6 +94,8 @@ __shfl_xor_sync(unsigned, T value, int step)
 	return result;
 }
 
+/* Under a name of its own, for C23's libraries have a function of this name. */
+#define rsqrtf emulated_rsqrtf
 static inline float
 rsqrtf(float x)
 {
