@@ -17,6 +17,7 @@ chomp(my $bindir = `$config --bindir`);
 
 delete $ENV{$_} foreach qw(MAKEFLAGS MFLAGS MAKELEVEL TEMP_CONFIG);
 $ENV{DEMO_SIZE} = 'tiny';
+$SIG{INT} = 'DEFAULT';	# a shell's job in the background ignores it, and so would the demo
 system("cp -a '$top/.' '$copy/' && rm -rf '$copy/.demo' '$copy/.git'") == 0 or die 'could not copy the tree';
 
 sub make
