@@ -473,9 +473,6 @@ step(struct pollfd *polls)
 	if (ready == 0 && pause >= PATIENCE)
 		die("nothing has happened for %g s; %d configs are left", PATIENCE, undone);
 	for (int i = 0; i < nworkers; i++)
-		if (polls[i].fd >= 0 && polls[i].revents)
-			take_answer(&workers[i]);
-	for (int i = 0; i < nworkers; i++)
 	{
 		Worker	   *worker = &workers[i];
 
@@ -491,6 +488,9 @@ step(struct pollfd *polls)
 		if (worker->call == CALL_NONE)
 			go_on(worker);
 	}
+	for (int i = 0; i < nworkers; i++)
+		if (polls[i].fd >= 0 && polls[i].revents)
+			take_answer(&workers[i]);
 }
 
 static int
