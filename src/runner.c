@@ -254,25 +254,26 @@ runner_line(const Taken *taken, const KeptModel *model, const KeptHardware *hard
 
 	number.val.numeric = DatumGetNumeric(DirectFunctionCall1(float8_numeric, Float8GetDatum(deadline)));
 	compat_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
-	put_number(&state, "config_id", true, taken->id);
-	put_number(&state, "attempt", true, taken->attempt);
-	put_text(&state, "model", model == NULL ? (Datum) 0 : model->source ? model->source
-																		: model->name);
-	put_text(&state, "model_name", model ? model->name : (Datum) 0);
-	put_json(&state, "architecture", model ? model->architecture : (Datum) 0);
-	put_text(&state, "hardware", hardware ? hardware->name : (Datum) 0);
-	put_text(&state, "framework", framework ? framework->name : (Datum) 0);
-	put_text(&state, "workload", taken->workload);
-	put_text(&state, "dataset", workload ? CStringGetTextDatum(workload->dataset) : (Datum) 0);
-	put_number(&state, "batch_size", taken->batch_size > 0, taken->batch_size);
-	put_number(&state, "sequence_length", taken->sequence_length > 0, taken->sequence_length);
-	put_number(&state, "input_tokens", tokens, input);
-	put_number(&state, "output_tokens", tokens, output);
-	put_number(&state, "num_prompts", true, Max(32, 10 * (int64) Max(taken->batch_size, 1)));
+	/* in the order that jsonb keeps, shorter names first, so that nothing is to be sorted */
 	put_number(&state, "gpus", true, taken->gpus);
 	put_number(&state, "seed", true, taken->id % (INT64CONST(1) << 31));
-	put_member(&state, "deadline_s", &number);
+	put_text(&state, "model", model == NULL ? (Datum) 0 : model->source ? model->source
+																		: model->name);
 	put_json(&state, "params", taken->params);
+	put_number(&state, "attempt", true, taken->attempt);
+	put_text(&state, "dataset", workload ? CStringGetTextDatum(workload->dataset) : (Datum) 0);
+	put_text(&state, "hardware", hardware ? hardware->name : (Datum) 0);
+	put_text(&state, "workload", taken->workload);
+	put_number(&state, "config_id", true, taken->id);
+	put_text(&state, "framework", framework ? framework->name : (Datum) 0);
+	put_number(&state, "batch_size", taken->batch_size > 0, taken->batch_size);
+	put_member(&state, "deadline_s", &number);
+	put_text(&state, "model_name", model ? model->name : (Datum) 0);
+	put_number(&state, "num_prompts", true, Max(32, 10 * (int64) Max(taken->batch_size, 1)));
+	put_json(&state, "architecture", model ? model->architecture : (Datum) 0);
+	put_number(&state, "input_tokens", tokens, input);
+	put_number(&state, "output_tokens", tokens, output);
+	put_number(&state, "sequence_length", taken->sequence_length > 0, taken->sequence_length);
 	compat_push_jsonb(&state, WJB_END_OBJECT, NULL);
 	return JsonbValueToJsonb(state.result);
 }
