@@ -349,7 +349,8 @@ end_run(Worker *worker)
 	worker->finished[worker->nfinished++] = *config;
 	if (worker->last_seconds > 0)
 		worker->work_misleads = (worker->work_misleads + fabs(log(lasted / scaled_seconds(worker, config))) -
-								 fabs(log(lasted / worker->last_seconds))) / 2;
+								 fabs(log(lasted / worker->last_seconds))) /
+			2;
 	worker->last_seconds = lasted;
 	worker->last_lane = config->lane;
 	worker->last_work = config->work;

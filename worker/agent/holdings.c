@@ -41,7 +41,7 @@ static double run_work;
 static double last_seconds;		/* that the last run took; 0: there was none */
 static long last_lane;
 static double last_work;
-static double work_misleads;	/* over 0: lately, runs took rather as long as the one before than as their work compares */
+static double work_misleads;	/* over 0: runs took rather as long as the one before than as their work compares */
 static double claim_seconds;	/* that a claim ahead takes */
 
 void
