@@ -14,6 +14,7 @@
  * begins with nothing.
  */
 #include "benchorch.h"
+#include "table.h"
 #include "adapters.h"
 
 #include "access/xact.h"
@@ -271,31 +272,31 @@ benchorch_kept_template(int32 id)
 	return template;
 }
 
-static Statement select_worker = {
-	.sql = "SELECT hardware_config_id, framework_ids, state = 'active' FROM benchorch.workers WHERE id = $1",
-	.nargs = 1,
-	.types = {UUIDOID}
-};
-
+/* By key, without a statement: in a large fleet a session that begins, or hears of a change, looks for all of it. */
 const KeptWorker *
 benchorch_kept_worker(const pg_uuid_t *id)
 {
 	KeptWorker *worker = hash_search(kept.workers, id, HASH_FIND, NULL);
-	KeptWorker	row = {.id = *id};
-	MemoryContext outer;
-	bool		isnull;
+	Table	   *workers;
 
 	if (worker)
 		return worker;
-	if (benchorch_run(&select_worker, (Datum[]){UUIDPGetDatum(id)}, NULL) == 0)
-		return NULL;
-	row.hardware_config_id = benchorch_column_int32(0, 1);
-	outer = MemoryContextSwitchTo(kept.context);
-	row.framework_ids = benchorch_array_int32(benchorch_column(0, 2, &isnull), &row.nframeworks);
-	MemoryContextSwitchTo(outer);
-	row.active = DatumGetBool(benchorch_column(0, 3, &isnull));
-	worker = hash_search(kept.workers, id, HASH_ENTER, NULL);
-	*worker = row;
+	workers = benchorch_open_table("workers", "workers_pkey", AccessShareLock);
+	if (benchorch_find_row(workers, UUIDPGetDatum(id), F_UUID_EQ))
+	{
+		KeptWorker	row = {.id = *id};
+		text	   *state = DatumGetTextPP(benchorch_row_datum(workers, WORKER_STATE));
+		MemoryContext outer = MemoryContextSwitchTo(kept.context);
+
+		row.hardware_config_id = DatumGetInt32(benchorch_row_datum(workers, WORKER_HARDWARE));
+		row.framework_ids = benchorch_array_int32(benchorch_row_datum(workers, WORKER_FRAMEWORKS), &row.nframeworks);
+		row.active = VARSIZE_ANY_EXHDR(state) == strlen("active") &&
+			memcmp(VARDATA_ANY(state), "active", strlen("active")) == 0;
+		worker = hash_search(kept.workers, id, HASH_ENTER, NULL);
+		*worker = row;
+		MemoryContextSwitchTo(outer);
+	}
+	benchorch_close_table(workers);
 	return worker;
 }
 
