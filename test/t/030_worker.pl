@@ -240,6 +240,8 @@ my %withheld = (PGPASSWORD => 'secret', PGHOST => '/nowhere', PGPASSFILE => '/no
 my %expected = (%given, OWN => 'framework', VLLM_PORT => 'framework', WANTED_TOO => 'framework', HF_HOME => 'framework');
 my %got = map { split /=/, $_, 2 } split /\n/, sql(qq{SELECT e.key || '=' || e.value FROM benchorch.benchmark_results r, jsonb_each_text(r.parsed) e
 	WHERE r.model_version_id = '$model'});
+# valgrind has a directory of its own there
+$got{LD_LIBRARY_PATH} =~ s{:/usr/lib/debug$}{} if ($ENV{BENCHORCH_SANITIZE} // 0) == 2;
 is($got{PATH} // '', "$ENV{PATH}:" . dirname($worker), 'it has the worker\'s PATH, the worker\'s own directory behind it');
 $expected{PATH} = $got{PATH};
 is($got{$_} // '', $expected{$_}, "passed on, the framework's env on top: $_") foreach sort keys %expected;
@@ -316,18 +318,22 @@ sub write_notice
 	chmod 0755, "$notice.new";
 	rename "$notice.new", $notice or die "$notice: $!";
 }
-write_notice("#!/no/such/interpreter\n");
-$it = start_worker('--name', 'second', '--framework', 'held', '--model', $taken, '--grace', '0', '--preemption-check', $notice);
-begun_run();
-wait_for_log($it, 'preemption_check');
-select undef, undef, undef, 4.5;	# it is asked again every 2 s
-like(counts($taken), qr/running/, 'a command that cannot be run is no notice');
-write_notice("#!/bin/sh\n");
-is(end_of($it), 143, 'and is asked again until it can');
-my @told = slurp_file($it->{log}) =~ /^(.*"event":"preemption_check".*)$/mg;
-is(scalar(@told), 1, 'that it could not is told once');
-like($told[0], qr{\Q$notice\E could not be run: No such file or directory; see that it runs by itself: until then nothing tells of a notice},
-	'with the reason, and what follows from it');
+SKIP:
+{
+	skip 'valgrind does not survive an exec() that fails', 4 if ($ENV{BENCHORCH_SANITIZE} // 0) == 2;
+	write_notice("#!/no/such/interpreter\n");
+	$it = start_worker('--name', 'second', '--framework', 'held', '--model', $taken, '--grace', '0', '--preemption-check', $notice);
+	begun_run();
+	wait_for_log($it, 'preemption_check');
+	select undef, undef, undef, 4.5;	# it is asked again every 2 s
+	like(counts($taken), qr/running/, 'a command that cannot be run is no notice');
+	write_notice("#!/bin/sh\n");
+	is(end_of($it), 143, 'and is asked again until it can');
+	my @told = slurp_file($it->{log}) =~ /^(.*"event":"preemption_check".*)$/mg;
+	is(scalar(@told), 1, 'that it could not is told once');
+	like($told[0], qr{\Q$notice\E could not be run: No such file or directory; see that it runs by itself: until then nothing tells of a notice},
+		'with the reason, and what follows from it');
+}
 sql("SELECT benchorch.cancel('$taken')");
 
 # What stops the worker may tell its benchmark as well; that is no crash of the config's.
