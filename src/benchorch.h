@@ -6,7 +6,7 @@
  *   operators    update    hand_in -> results -> outcomes    direct
  *     -> attempts -> status -> ready, progress -> rows -> table (table.h) -> plans, words
  *   matrix -> predict (template.h) -> template    matrix -> insert -> ready, rows
- *   lane, take, results -> reference -> adapters, subjects
+ *   lane, take, results -> reference -> adapters, subjects, table
  *   results -> checks -> physics (checks.h) -> subjects -> roofline (roofline.h)
  *   results -> normalize -> adapters (adapters.h)    hand_in -> output -> mlperf -> json (json.h)
  *   ranking -> objectives -> cells (ranking.h) -> statistics (statistics.h)
@@ -682,6 +682,7 @@ extern const KeptHardware *benchorch_kept_hardware(int32 id);	/* 0: none */
 extern const KeptFramework *benchorch_kept_framework(int32 id);
 extern const KeptTemplate *benchorch_kept_template(int32 id);
 extern const KeptWorker *benchorch_kept_worker(const pg_uuid_t *id);
+extern bool benchorch_is_active(Datum state);	/* of a worker */
 /* Of what a result is about all that is the same for this model version and hardware (0: none); no own json. */
 extern const Subject *benchorch_kept_place(const pg_uuid_t *model_version_id, int32 hardware_config_id);
 

@@ -77,7 +77,6 @@ benchorch_read_slot(const Claim *claim)
 {
 	Table	   *workers = benchorch_open_table("workers", "workers_pkey", AccessShareLock);
 	Slot		slot = {0};
-	text	   *state;
 
 	if (!benchorch_find_row(workers, UUIDPGetDatum(&claim->worker_id), F_UUID_EQ))
 		benchorch_no_such_worker(&claim->worker_id);
@@ -85,9 +84,7 @@ benchorch_read_slot(const Claim *claim)
 	slot.framework_ids = PointerGetDatum(DatumGetArrayTypePCopy(benchorch_row_datum(workers, WORKER_FRAMEWORKS)));
 	slot.frameworks = benchorch_array_int32(slot.framework_ids, &slot.nframeworks);
 	slot.gpus = DatumGetInt32(benchorch_row_datum(workers, WORKER_GPUS));
-	state = DatumGetTextPP(benchorch_row_datum(workers, WORKER_STATE));
-	slot.active = VARSIZE_ANY_EXHDR(state) == strlen("active") &&
-		memcmp(VARDATA_ANY(state), "active", strlen("active")) == 0;
+	slot.active = benchorch_is_active(benchorch_row_datum(workers, WORKER_STATE));
 	benchorch_close_table(workers);
 	if (slot.active)
 	{

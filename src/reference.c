@@ -272,6 +272,14 @@ benchorch_kept_template(int32 id)
 	return template;
 }
 
+bool
+benchorch_is_active(Datum state)
+{
+	text	   *word = DatumGetTextPP(state);
+
+	return VARSIZE_ANY_EXHDR(word) == strlen("active") && memcmp(VARDATA_ANY(word), "active", strlen("active")) == 0;
+}
+
 /* By key, without a statement: in a large fleet a session that begins, or hears of a change, looks for all of it. */
 const KeptWorker *
 benchorch_kept_worker(const pg_uuid_t *id)
@@ -285,13 +293,11 @@ benchorch_kept_worker(const pg_uuid_t *id)
 	if (benchorch_find_row(workers, UUIDPGetDatum(id), F_UUID_EQ))
 	{
 		KeptWorker	row = {.id = *id};
-		text	   *state = DatumGetTextPP(benchorch_row_datum(workers, WORKER_STATE));
 		MemoryContext outer = MemoryContextSwitchTo(kept.context);
 
 		row.hardware_config_id = DatumGetInt32(benchorch_row_datum(workers, WORKER_HARDWARE));
 		row.framework_ids = benchorch_array_int32(benchorch_row_datum(workers, WORKER_FRAMEWORKS), &row.nframeworks);
-		row.active = VARSIZE_ANY_EXHDR(state) == strlen("active") &&
-			memcmp(VARDATA_ANY(state), "active", strlen("active")) == 0;
+		row.active = benchorch_is_active(benchorch_row_datum(workers, WORKER_STATE));
 		worker = hash_search(kept.workers, id, HASH_ENTER, NULL);
 		*worker = row;
 		MemoryContextSwitchTo(outer);

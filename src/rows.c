@@ -359,8 +359,7 @@ benchorch_change_next(ConfigTable *table, ConfigChange change, void *context, bo
 			return true;
 		}
 		result = compat_tuple_update(table->rel, &table->old->tts_tid, table->new, table->command, table->snapshot,
-									 true,
-									 &failure, &mode, &new_entries);
+									 true, &failure, &mode, &new_entries);
 		switch (result)
 		{
 			case TM_Ok:

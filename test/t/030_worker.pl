@@ -163,7 +163,8 @@ my $talking = start_worker('--name', 'first', '--framework', 'talking', '--heart
 my ($seen) = sql("SELECT id FROM benchorch.benchmark_configs WHERE model_version_id = '$model'");
 wait_for("SELECT EXISTS (SELECT FROM benchorch.logs($seen) WHERE run = 'running' AND line = 1 AND content = 'step one')",
 	'the log of a run that goes on');
-pass('logs() shows what a run has printed while it runs');
+is(sql("SELECT string_agg(content, '|' ORDER BY line) FROM benchorch.logs($seen) WHERE run = 'running' AND line = 1"), 'step one',
+	'logs() shows what a run has printed while it runs');
 like(sql("SELECT content FROM benchorch.logs($seen) WHERE line = 0"), qr/^# on first: running for [0-9:]+; as of [0-9:]+$/, 'where, how long and as of when');
 like(sql("SELECT * FROM benchorch.watch('$model')"), qr/└─ box \/ talking  0 of 1 settled, 1 running\n.*└─ config $seen on first for [0-9:]+$/m,
 	'watch() shows it below its lane');

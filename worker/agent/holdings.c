@@ -5,7 +5,8 @@
  * end, so that others get what this worker could not begin for long, but early
  * enough for the answer to be there.  When it ends is told by how long the run
  * before took, as their work compares in one lane unless that has misled, and
- * how long claims take by the last ones.  What was claimed too early goes back: others may be waiting for it.
+ * how long claims take by the last ones.  What was claimed too early goes back:
+ * others may be waiting for it.
  *
  * What the worker holds without knowing, because an answer was lost on its
  * way, is handed back as soon as nothing runs; otherwise heartbeats would hold
