@@ -395,9 +395,10 @@ extern bool benchorch_lane_is_left(const Claim *claim, const Slot *slot);
 
 /* ------------------------------------------------------------- in recovery.c */
 
+/* *holds becomes true where the transaction may hold rows now that others wait for. */
 extern int benchorch_sweep_leases(int max_claims, bool *holds);
 extern int benchorch_sweep_now_and_then(bool *holds);
-extern int benchorch_wake_delayed(void);
+extern int benchorch_wake_delayed(bool *holds);
 
 /* ---------------------------------------------------------------- in ready.c */
 
@@ -446,15 +447,14 @@ extern void benchorch_mark_endgame(const pg_uuid_t *model_version_id);
 extern bool benchorch_is_marked(const pg_uuid_t *model_version_id);
 /* For who takes marks away: what this transaction has marked may have to be marked again. */
 extern void benchorch_forget_mark(void);
-extern int benchorch_finalize_due(void);
 extern void benchorch_count_move(const pg_uuid_t *model_version_id, ConfigStatus from, ConfigStatus to, int64 n);
 /* The same for many configs, given the model of each; leaves each model once in the array and returns how many. */
 extern int benchorch_count_moves(pg_uuid_t *models, int n, ConfigStatus from, ConfigStatus to);
 
 /* ------------------------------------------------------------- in finalize.c */
 
-/* Ranks every model version that has become settled, once; returns how many. */
-extern int benchorch_finalize_due(void);
+/* Ranks every model version that has become settled, once; returns how many.  *holds as in recovery.c. */
+extern int benchorch_finalize_due(bool *holds);
 
 /* ------------------------------------------------------------- in outcomes.c */
 

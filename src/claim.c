@@ -161,6 +161,8 @@ claim_batch(FunctionCallInfo fcinfo, Claim *claim)
 		claim->model_version_id = *PG_GETARG_UUID_P(3);
 	InitMaterializedSRF(fcinfo, 0);
 	claim->rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	/* what its transaction did before, it may hold */
+	claim->holds = TransactionIdIsValid(GetTopTransactionIdIfAny());
 
 	SPI_connect();
 	benchorch_begin_reference();
@@ -169,9 +171,9 @@ claim_batch(FunctionCallInfo fcinfo, Claim *claim)
 		benchorch_require_model(&claim->model_version_id);
 	claim->claim_id = new_claim_id();
 	slot = begin_try(claim);
-	claim->holds = benchorch_wake_delayed() > 0;
+	benchorch_wake_delayed(&claim->holds);
 	swept = benchorch_sweep_now_and_then(&claim->holds);
-	benchorch_finalize_due();
+	benchorch_finalize_due(&claim->holds);
 
 	for (int try = 0; try < EMPTY_TRIES; try++)
 	{

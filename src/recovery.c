@@ -396,7 +396,7 @@ benchorch_sweep_now_and_then(bool *holds)
 	if (!TimestampDifferenceExceeds(last, now, SWEEP_INTERVAL_MS))
 		return -1;
 	last = now;
-	benchorch_run(&check_budgets, NULL, NULL);
+	*holds |= benchorch_run(&check_budgets, NULL, NULL) > 0;
 	return sweep(20, -1, holds);
 }
 
@@ -408,7 +408,7 @@ static Statement wake_delayed = {
 	.sql = "WITH due AS MATERIALIZED ("
 	" SELECT d.config_id FROM benchorch.delayed_configs d JOIN benchorch.benchmark_configs c ON c.id = d.config_id"
 	" WHERE d.due_at <= pg_catalog.clock_timestamp()"
-	" ORDER BY d.due_at LIMIT 100 FOR UPDATE OF d SKIP LOCKED FOR NO KEY UPDATE OF c SKIP LOCKED"
+	" ORDER BY d.due_at LIMIT 100 FOR NO KEY UPDATE OF c SKIP LOCKED FOR UPDATE OF d SKIP LOCKED"
 	"), woken AS (UPDATE benchorch.benchmark_configs SET due_at = NULL, version = version + 1"
 	" WHERE id = ANY (ARRAY(SELECT config_id FROM due)))"
 	" DELETE FROM benchorch.delayed_configs WHERE config_id = ANY (ARRAY(SELECT config_id FROM due))"
@@ -430,13 +430,19 @@ any_due(void)
 	return any;
 }
 
-/* Configs whose retry time has come become ready; returns how many.  Mostly there is none. */
+/*
+ * Configs whose retry time has come become ready; returns how many.  Mostly
+ * there is none.  What is passed by because somebody holds its config may be
+ * locked in delayed_configs all the same, so *holds becomes true even then.
+ */
 int
-benchorch_wake_delayed(void)
+benchorch_wake_delayed(bool *holds)
 {
-	uint64		n = any_due() ? benchorch_run(&wake_delayed, NULL, NULL) : 0;
+	bool		any = any_due();
+	uint64		n = any ? benchorch_run(&wake_delayed, NULL, NULL) : 0;
 	SPITupleTable *due = SPI_tuptable;
 
+	*holds |= any;
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool		isnull;
@@ -505,14 +511,14 @@ benchorch_reset_stale(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	reset = sweep(PG_INT32_MAX, PG_GETARG_INT32(0), &holds);
-	while (benchorch_wake_delayed() > 0)
+	while (benchorch_wake_delayed(&holds) > 0)
 		;
 	benchorch_run(&delete_empty_claims, NULL, NULL);
 	benchorch_run(&refresh_expectations, NULL, NULL);
 	benchorch_run(&fold_progress, NULL, NULL);
 	benchorch_run(&find_endgames, NULL, NULL);
 	benchorch_run(&check_budgets, NULL, NULL);
-	benchorch_finalize_due();
+	benchorch_finalize_due(&holds);
 	SPI_finish();
 	PG_RETURN_INT32(reset);
 }
