@@ -453,8 +453,8 @@ extern int benchorch_count_moves(pg_uuid_t *models, int n, ConfigStatus from, Co
 
 /* ------------------------------------------------------------- in finalize.c */
 
-/* Ranks every model version that has become settled, once; returns how many.  *holds as in recovery.c. */
-extern int benchorch_finalize_due(bool *holds);
+/* Ranks every model version that has become settled, once; returns how many.  Waits for nobody. */
+extern int benchorch_finalize_due(void);
 
 /* ------------------------------------------------------------- in outcomes.c */
 

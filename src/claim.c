@@ -173,7 +173,6 @@ claim_batch(FunctionCallInfo fcinfo, Claim *claim)
 	slot = begin_try(claim);
 	benchorch_wake_delayed(&claim->holds);
 	swept = benchorch_sweep_now_and_then(&claim->holds);
-	benchorch_finalize_due(&claim->holds);
 
 	for (int try = 0; try < EMPTY_TRIES; try++)
 	{
@@ -207,6 +206,8 @@ claim_batch(FunctionCallInfo fcinfo, Claim *claim)
 	}
 	if (claim->taken > 0)
 		record(claim);
+	/* last, since who opens configs of a model waits for the row that this locks */
+	benchorch_finalize_due();
 	SPI_finish();
 }
 

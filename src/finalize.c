@@ -272,7 +272,7 @@ look_at_marks(int *n)
 
 /* Ranks what has come to its end; mostly nothing is marked, or what is marked still runs.  Returns how many. */
 int
-benchorch_finalize_due(bool *holds)
+benchorch_finalize_due(void)
 {
 	int			n;
 	Marked	   *models = look_at_marks(&n);
@@ -281,22 +281,18 @@ benchorch_finalize_due(bool *holds)
 	if (n > 1)
 		qsort(models, n, sizeof(Marked), by_model);
 	for (int i = 0; i < n; i++)
-	{
-		*holds |= models[i].due;	/* the model's row */
 		if (models[i].due)
 			finalized += finalize_settled(&models[i].model_version_id);
-	}
 	return finalized;
 }
 
 Datum
 benchorch_finalize_due_sql(PG_FUNCTION_ARGS)
 {
-	bool		holds = false;
 	int			finalized;
 
 	SPI_connect();
-	finalized = benchorch_finalize_due(&holds);
+	finalized = benchorch_finalize_due();
 	SPI_finish();
 	PG_RETURN_INT32(finalized);
 }

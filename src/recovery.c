@@ -518,7 +518,7 @@ benchorch_reset_stale(PG_FUNCTION_ARGS)
 	benchorch_run(&fold_progress, NULL, NULL);
 	benchorch_run(&find_endgames, NULL, NULL);
 	benchorch_run(&check_budgets, NULL, NULL);
-	benchorch_finalize_due(&holds);
+	benchorch_finalize_due();
 	SPI_finish();
 	PG_RETURN_INT32(reset);
 }

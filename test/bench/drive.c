@@ -6,6 +6,7 @@
  *     batch=100
  *     configs=0            ends when so many are claimed; 0: all that is ready
  *     way=flushed          unflushed, one-trip, one-transaction (client.h)
+ *     prepared=yes         no: statements are parsed and planned at each call
  *     completion=complete  store: with a result of 1 kB each; none: what was claimed stays claimed
  *     postmaster=0         the server's first process, so that the work of other programs can be told
  *     snapshot=none        held: a transaction holds an old snapshot all the while
@@ -34,6 +35,7 @@ static const char *clients_option = "8";
 static const char *batch_option = "100";
 static const char *configs_option = "0";
 static const char *way_option = "flushed";
+static const char *prepared_option = "yes";
 static const char *completion_option = "complete";
 static const char *snapshot_option = "none";
 static const char *postmaster_option = "0";
@@ -47,6 +49,7 @@ static const struct
 	{"batch=", &batch_option},
 	{"configs=", &configs_option},
 	{"way=", &way_option},
+	{"prepared=", &prepared_option},
 	{"completion=", &completion_option},
 	{"snapshot=", &snapshot_option},
 	{"postmaster=", &postmaster_option},
@@ -224,8 +227,8 @@ report(double seconds, double cpu, const Usage *began, const Usage *ended, const
 {
 	int64_t		configs = configs_between(0, nrounds);
 
-	printf("{\"clients\": %d, \"batch\": %d, \"way\": \"%s\", \"completion\": \"%s\", \"snapshot\": \"%s\", ", nclients,
-		   run.batch, way_option, completion_option, snapshot_option);
+	printf("{\"clients\": %d, \"batch\": %d, \"way\": \"%s\", \"prepared\": \"%s\", \"completion\": \"%s\", \"snapshot\": \"%s\", ", nclients,
+		   run.batch, way_option, prepared_option, completion_option, snapshot_option);
 	print_number("configs", (double) configs);
 	print_number("configs_per_s", configs / seconds);
 	print_number("mean_batch", (double) configs / nrounds);
@@ -288,7 +291,7 @@ main(int argc, char **argv)
 		die("usage: drive [OPTION=VALUE]... SYSTEM_FILE CONNECTION_STRING");
 	for (int i = 1; i < argc - 2; i++)
 		set_option(argv[i]);
-	system = read_system(argv[argc - 2], atoi(batch_option));
+	system = read_system(argv[argc - 2], atoi(batch_option), strcmp(prepared_option, "no") != 0);
 	control = connect_to(argv[argc - 1]);
 	nclients = atoi(clients_option);
 	run.system = &system;

@@ -43,7 +43,6 @@ async function graphileWorker() {
 	const complete = bind(sent.text, ['{ids}']);
 
 	write('graphile-worker', {
-		prepared: '',
 		schema: `CREATE SCHEMA ${schema};
 CREATE TABLE ${schema}.migrations (id int PRIMARY KEY, ts timestamptz NOT NULL DEFAULT now(), breaking boolean NOT NULL DEFAULT false);
 ${Object.values(migrations).map((text) => `BEGIN;\n${text.replaceAll(':GRAPHILE_WORKER_SCHEMA', schema)};\nCOMMIT;`).join('\n')}

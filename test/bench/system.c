@@ -68,9 +68,9 @@ position_of(Call *call, Parameter parameter)
 }
 
 static Call
-read_call(const char *text, const char *name, int batch)
+read_call(const char *text, const char *name, int batch, bool prepared)
 {
-	Call		call = {.name = strstr(text, "\n-- @prepared\n") ? name : ""};
+	Call		call = {.name = prepared ? name : ""};
 	char	   *sql = section(text, name);
 	size_t		size;
 	FILE	   *out;
@@ -101,18 +101,18 @@ read_call(const char *text, const char *name, int batch)
 }
 
 System
-read_system(const char *path, int batch)
+read_system(const char *path, int batch, bool prepared)
 {
 	char	   *text = read_whole(path);
 	System		system = {
-		.client = read_call(text, "client", batch),
-		.claim = read_call(text, "claim", batch),
-		.claim_unflushed = read_call(text, "claim unflushed", batch),
-		.complete = read_call(text, "complete", batch),
-		.store = read_call(text, "store", batch),
-		.ready = read_call(text, "ready", batch),
-		.settled = read_call(text, "settled", batch),
-		.check = read_call(text, "check", batch),
+		.client = read_call(text, "client", batch, false),
+		.claim = read_call(text, "claim", batch, prepared),
+		.claim_unflushed = read_call(text, "claim unflushed", batch, prepared),
+		.complete = read_call(text, "complete", batch, prepared),
+		.store = read_call(text, "store", batch, prepared),
+		.ready = read_call(text, "ready", batch, false),
+		.settled = read_call(text, "settled", batch, false),
+		.check = read_call(text, "check", batch, false),
 	};
 
 	free(text);

@@ -12,8 +12,7 @@
  *   check             returns a row for whatever is wrong after a run
  *
  * Words in braces are parameters: {batch}, {client} (0, 1, ...), {worker},
- * {ids}, {tokens} and {results} (arrays); {batch literal} is the number itself.  A statement is sent as it stands,
- * planned at each call, unless the file has the line "-- @prepared".
+ * {ids}, {tokens} and {results} (arrays); {batch literal} is the number itself.
  */
 #ifndef BENCH_SYSTEM_H
 #define BENCH_SYSTEM_H
@@ -53,7 +52,8 @@ typedef struct System
 	Call		check;
 } System;
 
-extern System read_system(const char *path, int batch);
+/* prepared: the calls of claims and completions are, in each session; otherwise they are planned each time. */
+extern System read_system(const char *path, int batch, bool prepared);
 
 /* Prepares the call in a session, where it is to be. */
 extern void prepare_call(PGconn *connection, const Call *call);

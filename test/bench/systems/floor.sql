@@ -1,7 +1,5 @@
 -- The floor of updates: two HOT updates a row by key, with room for both on the page, nothing to look for and nothing to keep.
 
--- @prepared
-
 -- @schema
 CREATE TABLE jobs
 (
