@@ -25,9 +25,25 @@ int			benchorch_lane_switch_cost;
 /* Ready configs that one chunk holds. */
 int			benchorch_chunk_size;
 
+/*
+ * The most that glibc's heap is to keep free of what a statement has used, in
+ * bytes.  At first it gives back what is more than 128 kB, which a claim of
+ * some dozens is, and asks for it again at the next: each time the system has
+ * to change the map of the process and to clear the pages.
+ */
+#define KEPT_MEMORY (2 * 1024 * 1024)
+
+/* Who frees a large block says by its size what the heap is to keep: twice as much. */
+static void
+keep_memory(void)
+{
+	pfree(palloc(KEPT_MEMORY / 2));
+}
+
 void
 _PG_init(void)
 {
+	keep_memory();
 	DefineCustomIntVariable("benchorch.lease",
 							"How long a worker's claims hold without a heartbeat.",
 							"Must be longer than the interval of the workers' heartbeats.",

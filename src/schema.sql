@@ -14,7 +14,8 @@
  * leaves room for them on the page.  What is ready stands in chunks of its
  * own, what is claimed in one row a claim.  The columns that change stand
  * together: the log of an update has what lies between the first and the last
- * of them.
+ * of them.  Those of fixed length that an index mentions stand before all others:
+ * each update compares them with the version before.
  *
  * There are no foreign keys.  On benchmark_configs their checks would cost more
  * than the insert itself (1,000,000 cells in one call), and more than a claim
@@ -157,9 +158,9 @@ CREATE TABLE benchorch.benchmark_configs
 	model_version_id	uuid NOT NULL,
 	hardware_config_id	int,
 	framework_id	int NOT NULL,
-	workload_type	text,
 	batch_size		int CHECK (batch_size > 0),
 	sequence_length	int CHECK (sequence_length > 0),
+	workload_type	text,
 	params			jsonb NOT NULL DEFAULT '{}',
 	gpus			int NOT NULL DEFAULT 1 CHECK (gpus > 0),
 	priority		int NOT NULL,
