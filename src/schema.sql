@@ -179,7 +179,7 @@ CREATE TABLE benchorch.benchmark_configs
 	expected_s		real,
 	lane_id			int NOT NULL,
 	template_id		int
-) WITH (fillfactor = 30);
+) WITH (fillfactor = 28);
 CREATE UNIQUE INDEX benchmark_configs_cell ON benchorch.benchmark_configs
 	(model_version_id, hardware_config_id, framework_id, workload_type, batch_size, sequence_length, params)
 	WHERE workload_type IS NOT NULL;

@@ -72,21 +72,26 @@ set_values(Client *client, const char **values)
 	values[PARAMETER_RESULTS] = client->results;
 }
 
-/* A column as an array. */
+/* A column of numbers as an array. */
 static void
 join(char **array, const PGresult *result, int column)
 {
-	size_t		size;
-	FILE	   *out;
+	int			n = column >= 0 ? PQntuples(result) : 0;
+	size_t		size = 3;
+	char	   *end;
 
-	free(*array);
-	*array = NULL;
-	out = open_memstream(array, &size);
-	fputc('{', out);
-	for (int i = 0; column >= 0 && i < PQntuples(result); i++)
-		fprintf(out, "%s%s", i ? "," : "", PQgetvalue(result, i, column));
-	fputc('}', out);
-	fclose(out);
+	for (int i = 0; i < n; i++)
+		size += PQgetlength(result, i, column) + 1;
+	*array = end = realloc(*array, size);
+	*end++ = '{';
+	for (int i = 0; i < n; i++)
+	{
+		end = mempcpy(end, PQgetvalue(result, i, column), PQgetlength(result, i, column));
+		*end++ = ',';
+	}
+	if (n > 0)
+		end--;
+	strcpy(end, "}");
 }
 
 /* Notes what a claim brought; the results to come are as many. */
