@@ -10,6 +10,7 @@
 #include "table.h"
 
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 
 PG_FUNCTION_INFO_V1(benchorch_mark_endgame_sql);
@@ -166,48 +167,112 @@ benchorch_is_marked(const pg_uuid_t *model_version_id)
 	return found;
 }
 
-/* A model that may be near its end, and what may show that it is not. */
+/* A model that may be near its end, and a config that may show that it is not. */
 typedef struct Suspect
 {
-	int64		id;				/* the head of its first chunk */
+	int64		id;
 	const pg_uuid_t *model_version_id;
 } Suspect;
 
+/* What this session has last seen pending of some models: mostly it is still. */
+#define SEEN_PENDING 1024
+
+static struct
+{
+	int64		id;
+	pg_uuid_t	model_version_id;
+} seen_pending[SEEN_PENDING];
+
+static int
+seen_at(const pg_uuid_t *model_version_id)
+{
+	return hash_bytes(model_version_id->data, UUID_LEN) % SEEN_PENDING;
+}
+
 /*
- * Takes off the list those of which the head of the first chunk, of one kind,
- * is pending: mostly it is, no need to look further.  Returns how many are
- * left.
+ * Of the models that have a config which may show it: takes those off the list
+ * whose config is pending, and remembers it.  Returns how many are left.
  */
 static int
-clear_by_heads(const char *table, const char *index, int next_column, int ids_column, Suspect *suspects, int n)
+clear_by_configs(Suspect *suspects, int n)
 {
-	Table	   *chunks = benchorch_open_table(table, index, AccessShareLock);
-	Suspect    *headed = palloc(sizeof(Suspect) * n);
-	int64	   *ids = palloc(sizeof(int64) * n);
+	int64	   *ids = palloc(sizeof(int64) * Max(n, 1));
 	ConfigTable *configs;
-	int			nheaded = 0;
+	int			left = 0;
+
+	qsort(suspects, n, sizeof(Suspect), benchorch_compare_int64);
+	for (int i = 0; i < n; i++)
+		ids[i] = suspects[i].id;
+	configs = benchorch_open_configs(ids, n);
+	for (int i = 0; i < n; i++)
+	{
+		const pg_uuid_t *model = suspects[i].model_version_id;
+		const ConfigRow *row = benchorch_read_next(configs);
+		int			at = seen_at(model);
+
+		if (benchorch_is_pending(row) &&
+			by_uuid(DatumGetUUIDP(row->values[row->columns.model_version_id]), model) == 0)
+		{
+			seen_pending[at].id = suspects[i].id;
+			seen_pending[at].model_version_id = *model;
+		}
+		else
+			suspects[left++] = suspects[i];
+	}
+	benchorch_close_configs(configs);
+	return left;
+}
+
+/* By what was seen before. */
+static int
+clear_by_seen(Suspect *suspects, int n)
+{
+	Suspect    *seen = palloc(sizeof(Suspect) * n);
+	int			nseen = 0;
 	int			left = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		int			length;
+		const pg_uuid_t *model = suspects[i].model_version_id;
+		int			at = seen_at(model);
 
-		if (benchorch_find_row(chunks, UUIDPGetDatum(suspects[i].model_version_id), F_UUID_EQ))
-			headed[nheaded++] = (Suspect){*left_in_chunk(chunks, next_column, ids_column, &length),
-										  suspects[i].model_version_id};
+		if (by_uuid(&seen_pending[at].model_version_id, model) == 0)
+			seen[nseen++] = (Suspect){seen_pending[at].id, model};
+		else
+			suspects[left++] = suspects[i];
+	}
+	nseen = clear_by_configs(seen, nseen);
+	memcpy(suspects + left, seen, sizeof(Suspect) * nseen);
+	return left + nseen;
+}
+
+/* By the last config of the last chunk of one kind, which is the last one to be claimed. */
+static int
+clear_by_tails(const char *table, const char *index, int next_column, int ids_column, Suspect *suspects, int n)
+{
+	Table	   *chunks = benchorch_open_table(table, index, AccessShareLock);
+	Suspect    *tails = palloc(sizeof(Suspect) * n);
+	int			ntails = 0;
+	int			left = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const pg_uuid_t *model = suspects[i].model_version_id;
+
+		if (benchorch_find_last_row(chunks, UUIDPGetDatum(model), F_UUID_EQ))
+		{
+			int			length;
+			int64	   *ids = left_in_chunk(chunks, next_column, ids_column, &length);
+
+			tails[ntails++] = (Suspect){ids[length - 1], model};
+		}
 		else
 			suspects[left++] = suspects[i];
 	}
 	benchorch_close_table(chunks);
-	qsort(headed, nheaded, sizeof(Suspect), benchorch_compare_int64);
-	for (int i = 0; i < nheaded; i++)
-		ids[i] = headed[i].id;
-	configs = benchorch_open_configs(ids, nheaded);
-	for (int i = 0; i < nheaded; i++)
-		if (!benchorch_is_pending(benchorch_read_next(configs)))
-			suspects[left++] = headed[i];
-	benchorch_close_configs(configs);
-	return left;
+	ntails = clear_by_configs(tails, ntails);
+	memcpy(suspects + left, tails, sizeof(Suspect) * ntails);
+	return left + ntails;
 }
 
 /* Is anything of the model pending still?  Spent chunks are removed on the way. */
@@ -236,10 +301,11 @@ benchorch_check_endgames(const pg_uuid_t *models, int n, bool by_lane)
 
 	for (int i = 0; i < n; i++)
 		suspects[i].model_version_id = &models[i];
+	n = clear_by_seen(suspects, n);
 	for (int i = 0; i < 2 && n > 0; i++)
 		n = (i == 0) == by_lane
-			? clear_by_heads("lane_chunks", "lane_chunks_model", LANE_CHUNK_NEXT, LANE_CHUNK_IDS, suspects, n)
-			: clear_by_heads("priority_chunks", "priority_chunks_model", PRIORITY_CHUNK_NEXT, PRIORITY_CHUNK_IDS,
+			? clear_by_tails("lane_chunks", "lane_chunks_model", LANE_CHUNK_NEXT, LANE_CHUNK_IDS, suspects, n)
+			: clear_by_tails("priority_chunks", "priority_chunks_model", PRIORITY_CHUNK_NEXT, PRIORITY_CHUNK_IDS,
 							 suspects, n);
 	if (n == 0)
 		return;

@@ -38,6 +38,22 @@
 /* Ids that are not further apart are read by one scan of the index. */
 #define NEAR 4
 
+/*
+ * Where this session has found configs: the address of each that the index
+ * has.  A claim and its completions mostly come from one session, which then
+ * need not ask the index twice.  It is a hint: what stands there is looked at
+ * like any other row, and what no longer does is looked for in the index.
+ */
+#define REMEMBERED 4096
+
+typedef struct Remembered
+{
+	int64		id;
+	ItemPointerData root;		/* of its heap-only versions */
+} Remembered;
+
+static Remembered remembered[REMEMBERED];
+
 struct ConfigTable
 {
 	const int64 *ids;			/* ascending */
@@ -49,6 +65,7 @@ struct ConfigTable
 	Relation	index;			/* its primary key */
 	IndexScanDesc scan;
 	Buffer		page;			/* that was looked at last, pinned */
+	BlockNumber pages;			/* 0: not yet counted */
 	Snapshot	snapshot;
 	CommandId	command;
 	bool		user_triggers;
@@ -221,32 +238,46 @@ update_by_statement(const ConfigRow *row)
 #define ALMOST_FULL (BLCKSZ / 5)
 
 /*
- * Fetches the version of a row that the snapshot shows, by the address that an
+ * Fetches the version of a row that the snapshot shows, by the address that the
  * index has.  As index_getnext_slot() does it, but for the pruning, which that
  * does to each page that is fuller than the fillfactor wants: here the
  * fillfactor makes room for the versions of a whole life, and pruning between
  * them would cost as much as a change of a row does.
  */
 static bool
-fetch_version(ConfigTable *table, ItemPointer tid)
+fetch_version(ConfigTable *table, ItemPointerData root, bool *all_dead)
 {
 	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) table->old;
-	bool		all_dead;
+	ItemPointer tid = &root;
 	bool		found;
 
 	table->page = ReleaseAndReadBuffer(table->page, table->rel, ItemPointerGetBlockNumber(tid));
 	if (PageGetHeapFreeSpace(BufferGetPage(table->page)) < ALMOST_FULL)
 		compat_prune(table->rel, table->page);
 	LockBuffer(table->page, BUFFER_LOCK_SHARE);
-	found = heap_hot_search_buffer(tid, table->rel, table->page, table->snapshot, &slot->base.tupdata, &all_dead, true);
+	found = heap_hot_search_buffer(tid, table->rel, table->page, table->snapshot, &slot->base.tupdata, all_dead, true);
 	slot->base.tupdata.t_self = *tid;
 	LockBuffer(table->page, BUFFER_LOCK_UNLOCK);
 	if (found)
 		ExecStoreBufferHeapTuple(&slot->base.tupdata, table->old, table->page);
 	else
 		ExecClearTuple(table->old);
-	table->scan->kill_prior_tuple = all_dead && !found;
 	return found;
+}
+
+static int64
+found_id(ConfigTable *table)
+{
+	bool		isnull;
+
+	return DatumGetInt64(slot_getattr(table->old, table->row.columns.id + 1, &isnull));
+}
+
+/* Somebody may have chosen another access method. */
+static bool
+is_heap(const ConfigTable *table)
+{
+	return TTS_IS_BUFFERTUPLE(table->old);
 }
 
 /* The next row of the scan; false where there is none. */
@@ -255,12 +286,38 @@ next_in_scan(ConfigTable *table)
 {
 	ItemPointer tid;
 
-	if (!TTS_IS_BUFFERTUPLE(table->old))	/* no heap: somebody has chosen another access method */
+	if (!is_heap(table))
 		return index_getnext_slot(table->scan, ForwardScanDirection, table->old);
 	while ((tid = index_getnext_tid(table->scan, ForwardScanDirection)) != NULL)
-		if (fetch_version(table, tid))
+	{
+		ItemPointerData root = *tid;
+		bool		all_dead;
+
+		if (fetch_version(table, root, &all_dead))
+		{
+			int64		id = found_id(table);
+
+			remembered[(uint64) id % REMEMBERED] = (Remembered){id, root};
 			return true;
+		}
+		table->scan->kill_prior_tuple = all_dead;
+	}
 	return false;
+}
+
+/* Finds the row where it was found before; false where it is not there. */
+static bool
+find_remembered(ConfigTable *table, int64 config_id)
+{
+	Remembered	at = remembered[(uint64) config_id % REMEMBERED];
+	bool		all_dead;
+
+	if (at.id != config_id || !ItemPointerIsValid(&at.root) || !is_heap(table))
+		return false;
+	if (table->pages == 0)
+		table->pages = RelationGetNumberOfBlocks(table->rel);
+	return ItemPointerGetBlockNumber(&at.root) < table->pages && fetch_version(table, at.root, &all_dead) &&
+		found_id(table) == config_id;
 }
 
 /*
@@ -270,6 +327,12 @@ next_in_scan(ConfigTable *table)
 static bool
 find_row(ConfigTable *table, int64 config_id)
 {
+	if (find_remembered(table, config_id))
+	{
+		table->next++;
+		table->at_id = config_id;
+		return true;
+	}
 	if (table->next >= table->run_end)
 	{
 		ScanKeyData keys[2];
@@ -284,14 +347,7 @@ find_row(ConfigTable *table, int64 config_id)
 	}
 	table->next++;
 	while (table->at_id < config_id)
-	{
-		bool		isnull;
-
-		if (next_in_scan(table))
-			table->at_id = DatumGetInt64(slot_getattr(table->old, table->row.columns.id + 1, &isnull));
-		else
-			table->at_id = PG_INT64_MAX;
-	}
+		table->at_id = next_in_scan(table) ? found_id(table) : PG_INT64_MAX;
 	return table->at_id == config_id;
 }
 

@@ -147,6 +147,16 @@ benchorch_find_row(Table *table, Datum key, RegProcedure equal)
 }
 
 bool
+benchorch_find_last_row(Table *table, Datum key, RegProcedure equal)
+{
+	ScanKeyData scan_key;
+
+	ScanKeyInit(&scan_key, 1, BTEqualStrategyNumber, equal, key);
+	benchorch_scan(table, &scan_key, 1);
+	return index_getnext_slot(table->by_index, BackwardScanDirection, table->row);
+}
+
+bool
 benchorch_has_row(const char *name, const char *index, Datum key, RegProcedure equal)
 {
 	Table	   *table = benchorch_open_table(name, index, AccessShareLock);

@@ -136,6 +136,8 @@ extern void benchorch_scan(Table *table, ScanKeyData *keys, int n);
 extern bool benchorch_next_row(Table *table);
 /* The first row whose first index column is this key. */
 extern bool benchorch_find_row(Table *table, Datum key, RegProcedure equal);
+/* The last of them. */
+extern bool benchorch_find_last_row(Table *table, Datum key, RegProcedure equal);
 
 /* The same as a single step. */
 extern bool benchorch_has_row(const char *name, const char *index, Datum key, RegProcedure equal);
