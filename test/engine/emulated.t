@@ -84,19 +84,28 @@ my $short = decode_json($out);
 is($short->{energy_j}, undef, 'has no energy: the counter says little over less than 3 s');
 is($short->{sustained_output_tokens_per_s}, undef, 'and nothing sustained');
 
-($code, $out, $err) = engine(\%small, 1, 8, 9);
+# where others have the processors it takes longer until 3 s of measuring are left
+my $long;
+foreach my $budget (9, 40)
+{
+	($code, $out, $err) = engine(\%small, 1, 8, $budget);
+	$long = decode_json($code == 0 ? $out : '{}');
+	last if $code != 0 || $long->{sustained_output_tokens_per_s};
+}
 is($code, 0, 'a longer one') or diag($err);
-my $long = decode_json($out);
 cmp_ok($long->{energy_j} // 0, '>', 0, 'has energy');
 cmp_ok($long->{burst_output_tokens_per_s} // 0, '>', 0, 'a burst');
 cmp_ok($long->{sustained_output_tokens_per_s} // 0, '>', 0, 'and what is sustained after 3 s');
 cmp_ok($long->{throttled_share} // -1, '>=', 0, 'and the share of its time that the driver counted as throttled');
 
 # what fails on the way, early enough for the slowest machine
-($code, $out, $err) = engine(\%small, 1, 8, 1, 'kernel:40');
-is($code, 74, 'a kernel fails: the exit code of gpu_fault');
-is($out, '', 'and no result');
-like($err, qr/emulated/, 'the message has what CUDA said') or diag($err);
+foreach my $n (1, 12, 25, 40, 60)
+{
+	($code, $out, $err) = engine(\%small, 1, 8, 1, "kernel:$n");
+	is($code, 74, "kernel $n fails: the exit code of gpu_fault");
+	is($out, '', 'and no result');
+	like($err, qr/emulated/, 'the message has what CUDA said') or diag($err);
+}
 
 my @answers;
 ($code, @answers) = stream('kernel:40', 1, 2, 1);

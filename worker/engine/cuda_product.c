@@ -158,11 +158,16 @@ run(struct cuda_products *products, const struct cuda_shape *shape, const cublas
 {
 	float		alpha = 1;
 	float		beta = product->output == CUDA_ADD_FLOATS ? 1 : 0;
+	cublasStatus_t result = cublasLtMatmul(products->library, shape->operation, &alpha, product->weights, shape->weights,
+										   product->x, shape->x, &beta, product->y, shape->y, product->y, shape->y,
+										   algorithm, products->workspace, products->workspace_size,
+										   products->stream);
 
-	return check(cublasLtMatmul(products->library, shape->operation, &alpha, product->weights, shape->weights,
-								product->x, shape->x, &beta, product->y, shape->y, product->y, shape->y, algorithm,
-								products->workspace, products->workspace_size, products->stream),
-				 "a product failed in cuBLASLt", error);
+	/* where a kernel before has lost the device's context, all that comes after it fails */
+	if (result != CUBLAS_STATUS_SUCCESS &&
+		cuda_check(cudaStreamSynchronize(products->stream), "a product failed", error) == ENGINE_GPU_FAULT)
+		return ENGINE_GPU_FAULT;
+	return check(result, "a product failed in cuBLASLt", error);
 }
 
 /* where a new shape goes; the one that was not used for longest makes room */
