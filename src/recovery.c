@@ -432,8 +432,8 @@ any_due(void)
 
 /*
  * Configs whose retry time has come become ready; returns how many.  Mostly
- * there is none.  What is passed by because somebody holds its config may be
- * locked in delayed_configs all the same, so *holds becomes true even then.
+ * there is none.  Where somebody holds one of the two rows of a config, it is
+ * passed by, but the other may be locked, so *holds becomes true even then.
  */
 int
 benchorch_wake_delayed(bool *holds)
