@@ -227,8 +227,9 @@ report(double seconds, double cpu, const Usage *began, const Usage *ended, const
 {
 	int64_t		configs = configs_between(0, nrounds);
 
-	printf("{\"clients\": %d, \"batch\": %d, \"way\": \"%s\", \"prepared\": \"%s\", \"completion\": \"%s\", \"snapshot\": \"%s\", ", nclients,
-		   run.batch, way_option, prepared_option, completion_option, snapshot_option);
+	printf("{\"clients\": %d, \"batch\": %d, \"way\": \"%s\", \"prepared\": \"%s\", ", nclients, run.batch, way_option,
+		   prepared_option);
+	printf("\"completion\": \"%s\", \"snapshot\": \"%s\", ", completion_option, snapshot_option);
 	print_number("configs", (double) configs);
 	print_number("configs_per_s", configs / seconds);
 	print_number("mean_batch", (double) configs / nrounds);

@@ -158,11 +158,11 @@ run(struct cuda_products *products, const struct cuda_shape *shape, const cublas
 {
 	float		alpha = 1;
 	float		beta = product->output == CUDA_ADD_FLOATS ? 1 : 0;
-	cublasStatus_t result = cublasLtMatmul(products->library, shape->operation, &alpha, product->weights, shape->weights,
-										   product->x, shape->x, &beta, product->y, shape->y, product->y, shape->y,
-										   algorithm, products->workspace, products->workspace_size,
-										   products->stream);
+	cublasStatus_t result;
 
+	result = cublasLtMatmul(products->library, shape->operation, &alpha, product->weights, shape->weights, product->x,
+							shape->x, &beta, product->y, shape->y, product->y, shape->y, algorithm, products->workspace,
+							products->workspace_size, products->stream);
 	/* where a kernel before has lost the device's context, all that comes after it fails */
 	if (result != CUBLAS_STATUS_SUCCESS &&
 		cuda_check(cudaStreamSynchronize(products->stream), "a product failed", error) == ENGINE_GPU_FAULT)
