@@ -177,102 +177,92 @@ typedef struct Suspect
 /* What this session has last seen pending of some models: mostly it is still. */
 #define SEEN_PENDING 1024
 
-static struct
+typedef struct Seen
 {
 	int64		id;
 	pg_uuid_t	model_version_id;
-} seen_pending[SEEN_PENDING];
+} Seen;
 
-static int
-seen_at(const pg_uuid_t *model_version_id)
+static Seen seen_pending[SEEN_PENDING];
+
+static Seen *
+seen_of(const pg_uuid_t *model_version_id)
 {
-	return hash_bytes(model_version_id->data, UUID_LEN) % SEEN_PENDING;
+	return &seen_pending[hash_bytes(model_version_id->data, UUID_LEN) % SEEN_PENDING];
+}
+
+static bool
+find_seen(Suspect *suspect)
+{
+	const Seen *seen = seen_of(suspect->model_version_id);
+
+	suspect->id = seen->id;
+	return by_uuid(&seen->model_version_id, suspect->model_version_id) == 0;
+}
+
+/* The last config of the last chunk is the last one to be claimed. */
+static bool
+find_tail(Table *chunks, int next_column, int ids_column, Suspect *suspect)
+{
+	int			length;
+	int64	   *ids;
+
+	if (!benchorch_find_last_row(chunks, UUIDPGetDatum(suspect->model_version_id), F_UUID_EQ))
+		return false;
+	ids = left_in_chunk(chunks, next_column, ids_column, &length);
+	suspect->id = ids[length - 1];
+	return true;
 }
 
 /*
- * Of the models that have a config which may show it: takes those off the list
- * whose config is pending, and remembers it.  Returns how many are left.
+ * Takes off the list those of which a config is pending, and remembers it:
+ * the one that was seen before or, with chunks of one kind, their last.
+ * Returns how many are left.
  */
 static int
-clear_by_configs(Suspect *suspects, int n)
+clear_suspects(Suspect *suspects, int n, Table *chunks, int next_column, int ids_column)
 {
-	int64	   *ids = palloc(sizeof(int64) * Max(n, 1));
+	Suspect    *with_config = palloc(sizeof(Suspect) * n);
+	int64	   *ids = palloc(sizeof(int64) * n);
 	ConfigTable *configs;
+	int			nwith = 0;
 	int			left = 0;
 
-	qsort(suspects, n, sizeof(Suspect), benchorch_compare_int64);
 	for (int i = 0; i < n; i++)
-		ids[i] = suspects[i].id;
-	configs = benchorch_open_configs(ids, n);
-	for (int i = 0; i < n; i++)
+		if (chunks ? find_tail(chunks, next_column, ids_column, &suspects[i]) : find_seen(&suspects[i]))
+			with_config[nwith++] = suspects[i];
+		else
+			suspects[left++] = suspects[i];
+	if (nwith == 0)
+		return left;
+
+	qsort(with_config, nwith, sizeof(Suspect), benchorch_compare_int64);
+	for (int i = 0; i < nwith; i++)
+		ids[i] = with_config[i].id;
+	configs = benchorch_open_configs(ids, nwith);
+	for (int i = 0; i < nwith; i++)
 	{
-		const pg_uuid_t *model = suspects[i].model_version_id;
+		const pg_uuid_t *model = with_config[i].model_version_id;
 		const ConfigRow *row = benchorch_read_next(configs);
-		int			at = seen_at(model);
 
 		if (benchorch_is_pending(row) &&
 			by_uuid(DatumGetUUIDP(row->values[row->columns.model_version_id]), model) == 0)
-		{
-			seen_pending[at].id = suspects[i].id;
-			seen_pending[at].model_version_id = *model;
-		}
+			*seen_of(model) = (Seen){with_config[i].id, *model};
 		else
-			suspects[left++] = suspects[i];
+			suspects[left++] = with_config[i];
 	}
 	benchorch_close_configs(configs);
 	return left;
 }
 
-/* By what was seen before. */
-static int
-clear_by_seen(Suspect *suspects, int n)
-{
-	Suspect    *seen = palloc(sizeof(Suspect) * n);
-	int			nseen = 0;
-	int			left = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		const pg_uuid_t *model = suspects[i].model_version_id;
-		int			at = seen_at(model);
-
-		if (by_uuid(&seen_pending[at].model_version_id, model) == 0)
-			seen[nseen++] = (Suspect){seen_pending[at].id, model};
-		else
-			suspects[left++] = suspects[i];
-	}
-	nseen = clear_by_configs(seen, nseen);
-	memcpy(suspects + left, seen, sizeof(Suspect) * nseen);
-	return left + nseen;
-}
-
-/* By the last config of the last chunk of one kind, which is the last one to be claimed. */
 static int
 clear_by_tails(const char *table, const char *index, int next_column, int ids_column, Suspect *suspects, int n)
 {
 	Table	   *chunks = benchorch_open_table(table, index, AccessShareLock);
-	Suspect    *tails = palloc(sizeof(Suspect) * n);
-	int			ntails = 0;
-	int			left = 0;
 
-	for (int i = 0; i < n; i++)
-	{
-		const pg_uuid_t *model = suspects[i].model_version_id;
-
-		if (benchorch_find_last_row(chunks, UUIDPGetDatum(model), F_UUID_EQ))
-		{
-			int			length;
-			int64	   *ids = left_in_chunk(chunks, next_column, ids_column, &length);
-
-			tails[ntails++] = (Suspect){ids[length - 1], model};
-		}
-		else
-			suspects[left++] = suspects[i];
-	}
+	n = clear_suspects(suspects, n, chunks, next_column, ids_column);
 	benchorch_close_table(chunks);
-	ntails = clear_by_configs(tails, ntails);
-	memcpy(suspects + left, tails, sizeof(Suspect) * ntails);
-	return left + ntails;
+	return n;
 }
 
 /* Is anything of the model pending still?  Spent chunks are removed on the way. */
@@ -301,7 +291,7 @@ benchorch_check_endgames(const pg_uuid_t *models, int n, bool by_lane)
 
 	for (int i = 0; i < n; i++)
 		suspects[i].model_version_id = &models[i];
-	n = clear_by_seen(suspects, n);
+	n = clear_suspects(suspects, n, NULL, 0, 0);
 	for (int i = 0; i < 2 && n > 0; i++)
 		n = (i == 0) == by_lane
 			? clear_by_tails("lane_chunks", "lane_chunks_model", LANE_CHUNK_NEXT, LANE_CHUNK_IDS, suspects, n)

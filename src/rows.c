@@ -295,14 +295,13 @@ next_in_scan(ConfigTable *table)
 		return index_getnext_slot(table->scan, ForwardScanDirection, table->old);
 	while ((tid = index_getnext_tid(table->scan, ForwardScanDirection)) != NULL)
 	{
-		ItemPointerData root = *tid;
 		bool		all_dead;
 
-		if (fetch_version(table, root, &all_dead))
+		if (fetch_version(table, *tid, &all_dead))
 		{
 			int64		id = found_id(table);
 
-			remembered[(uint64) id % REMEMBERED] = (Remembered){id, root};
+			remembered[(uint64) id % REMEMBERED] = (Remembered){id, *tid};
 			return true;
 		}
 		table->scan->kill_prior_tuple = all_dead;
@@ -426,8 +425,8 @@ length_of_changing(const ConfigTable *table)
 /*
  * The next version as a tuple: its header and the columns before status, none
  * of which changes, as they lie in the old one, the others put together.  That
- * is what heap_form_tuple() makes of all the columns, in a third of the time;
- * a tuple that is in any way unusual is left to it.
+ * is what heap_form_tuple() makes of all the columns, with less work; a tuple
+ * that is in any way unusual is left to it.
  */
 static TupleTableSlot *
 form_version(ConfigTable *table)
