@@ -62,6 +62,9 @@ extern uint64 benchorch_run(Statement *statement, Datum *values, const char *nul
 /* The same as a cursor, so that rows are locked only as they are fetched. */
 extern Portal benchorch_open(Statement *statement, Datum *values, const char *nulls);
 
+/* Calls what is behind a function of SQL; meanwhile plans go by indexes, and nothing is compiled for them. */
+extern Datum benchorch_by_index(PGFunction body, FunctionCallInfo fcinfo);
+
 /* Column of a row of SPI_tuptable, by position from 1. */
 extern Datum benchorch_column(uint64 row, int column, bool *isnull);
 extern int64 benchorch_column_int64(uint64 row, int column);
@@ -311,8 +314,13 @@ typedef struct Taken
 	Datum		params;			/* jsonb */
 } Taken;
 
+typedef struct Claim Claim;
+
+/* Adds the row that says what was taken to the result of a claim. */
+typedef void (*PutTaken)(ReturnSetInfo *rsinfo, const Claim *claim, const Taken *taken);
+
 /* A claim on its way. */
-typedef struct Claim
+struct Claim
 {
 	int64		claim_id;
 	TimestampTz claimed_at;
@@ -325,13 +333,12 @@ typedef struct Claim
 	int			taken;			/* configs so far */
 	bool		holds;			/* its transaction holds others: it waits for none */
 	int			npaused;
-	pg_uuid_t  *paused;			/* model versions */
+	const pg_uuid_t *paused;	/* model versions */
 	int64		ids[BENCHORCH_MAX_BATCH];
 	pg_uuid_t	models[BENCHORCH_MAX_BATCH];
 	ReturnSetInfo *rsinfo;
-	/* adds the row that says what was taken */
-	void (*put)(ReturnSetInfo *rsinfo, const struct Claim *claim, const Taken *taken);
-} Claim;
+	PutTaken	put;
+};
 
 /*
  * Makes running what of the hinted configs (ids with the priorities that their
@@ -375,16 +382,11 @@ extern bool benchorch_urgent_is_left(const Claim *claim);
 
 /* ----------------------------------------------------------------- in lane.c */
 
-/* What a worker can run. */
+/* Where a claim's configs are to run. */
 typedef struct Slot
 {
-	int32		hardware_config_id;
-	Datum		framework_ids;	/* int4[] */
-	int			nframeworks;
-	int32	   *frameworks;		/* the same */
-	int32		gpus;
+	const struct KeptWorker *worker;
 	int32		warm_lane;		/* 0: none */
-	bool		active;
 } Slot;
 
 /* Renews the worker's lease, where it is active, so that nobody else is at it; 42704 where there is no such worker. */
@@ -666,6 +668,7 @@ typedef struct KeptWorker
 	int32		hardware_config_id;
 	int			nframeworks;
 	int32	   *framework_ids;
+	int32		gpus;			/* of its slot */
 	bool		active;
 } KeptWorker;
 
@@ -682,7 +685,7 @@ extern const KeptHardware *benchorch_kept_hardware(int32 id);	/* 0: none */
 extern const KeptFramework *benchorch_kept_framework(int32 id);
 extern const KeptTemplate *benchorch_kept_template(int32 id);
 extern const KeptWorker *benchorch_kept_worker(const pg_uuid_t *id);
-extern bool benchorch_is_active(Datum state);	/* of a worker */
+extern const pg_uuid_t *benchorch_kept_paused(int *n);	/* model versions */
 /* Of what a result is about all that is the same for this model version and hardware (0: none); no own json. */
 extern const Subject *benchorch_kept_place(const pg_uuid_t *model_version_id, int32 hardware_config_id);
 

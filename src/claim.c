@@ -12,13 +12,11 @@
 #include "table.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "common/pg_prng.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(benchorch_claim_batch);
@@ -36,38 +34,19 @@ PG_FUNCTION_INFO_V1(benchorch_claim_runs);
 static int64
 new_claim_id(void)
 {
-	Oid			sequence = get_relname_relid("claim_seq", get_namespace_oid("benchorch", false));
-	int64		number = DatumGetInt64(DirectFunctionCall1(nextval_oid, ObjectIdGetDatum(sequence)));
-	uint32		random;
+	static pg_prng_state random;
+	static bool seeded = false;
+	int64		number = nextval_internal(benchorch_oid("claim_seq"), false);
 
-	if (!pg_strong_random(&random, sizeof(random)))
+	if (!seeded && !pg_prng_strong_seed(&random))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate a random claim_id")));
-	return ((int64) (random >> 11 | 1) << 32) | (number & 0xFFFFFFFF);
+	seeded = true;
+	return ((int64) (pg_prng_uint32(&random) >> 11 | 1) << 32) | (number & 0xFFFFFFFF);
 }
 
 /* ------------------------------------------------------------ claim_batch */
-
-/* The model versions that are paused. */
-static void
-read_paused(Claim *claim)
-{
-	Table	   *models = benchorch_open_table("model_versions", "model_versions_paused", AccessShareLock);
-
-	claim->npaused = 0;
-	benchorch_scan(models, NULL, 0);
-	while (benchorch_next_row(models))
-	{
-		/* the index has no others; a row that has changed meanwhile may be passed twice */
-		if (claim->paused == NULL)
-			claim->paused = palloc(sizeof(pg_uuid_t));
-		else
-			claim->paused = repalloc(claim->paused, sizeof(pg_uuid_t) * (claim->npaused + 1));
-		claim->paused[claim->npaused++] = *DatumGetUUIDP(benchorch_row_datum(models, MODEL_ID));
-	}
-	benchorch_close_table(models);
-}
 
 /* As many earlier claims of a worker are looked at for those that are over; the sweep sees to the others. */
 #define CLAIMS_LOOKED_AT 8
@@ -130,16 +109,18 @@ begin_try(Claim *claim)
 	Slot		slot = {0};
 
 	claim->claimed_at = GetCurrentTimestamp();
-	read_paused(claim);
+	benchorch_begin_reference();
+	claim->paused = benchorch_kept_paused(&claim->npaused);
 	if (claim->has_worker)
 		slot = benchorch_read_slot(claim);
 	return slot;
 }
 
-/* What both calls are: put says what a row of the result is. */
-static void
-claim_batch(FunctionCallInfo fcinfo, Claim *claim)
+/* What both calls are. */
+static Datum
+claim_for(FunctionCallInfo fcinfo, PutTaken put)
 {
+	Claim	   *claim = palloc0(sizeof(Claim));
 	Slot		slot;
 	long		pause = FIRST_PAUSE_US;
 	int			swept;
@@ -161,11 +142,11 @@ claim_batch(FunctionCallInfo fcinfo, Claim *claim)
 		claim->model_version_id = *PG_GETARG_UUID_P(3);
 	InitMaterializedSRF(fcinfo, 0);
 	claim->rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	claim->put = put;
 	/* what its transaction did before, it may hold */
 	claim->holds = TransactionIdIsValid(GetTopTransactionIdIfAny());
 
 	SPI_connect();
-	benchorch_begin_reference();
 	benchorch_lock_configs_table();
 	if (claim->has_model)
 		benchorch_require_model(&claim->model_version_id);
@@ -180,7 +161,7 @@ claim_batch(FunctionCallInfo fcinfo, Claim *claim)
 
 		if (claim->has_worker)
 		{
-			if (!slot.active)
+			if (!slot.worker->active)
 				break;
 			benchorch_claim_lane(claim, &slot);
 		}
@@ -209,24 +190,29 @@ claim_batch(FunctionCallInfo fcinfo, Claim *claim)
 	/* last, since who opens configs of a model waits for the row that this locks */
 	benchorch_finalize_due();
 	SPI_finish();
+	PG_RETURN_NULL();
+}
+
+static Datum
+claim_batch(PG_FUNCTION_ARGS)
+{
+	return claim_for(fcinfo, benchorch_put_claimed);
 }
 
 Datum
 benchorch_claim_batch(PG_FUNCTION_ARGS)
 {
-	Claim	   *claim = palloc0(sizeof(Claim));
+	return benchorch_by_index(claim_batch, fcinfo);
+}
 
-	claim->put = benchorch_put_claimed;
-	claim_batch(fcinfo, claim);
-	PG_RETURN_NULL();
+static Datum
+claim_runs(PG_FUNCTION_ARGS)
+{
+	return claim_for(fcinfo, benchorch_put_run);
 }
 
 Datum
 benchorch_claim_runs(PG_FUNCTION_ARGS)
 {
-	Claim	   *claim = palloc0(sizeof(Claim));
-
-	claim->put = benchorch_put_run;
-	claim_batch(fcinfo, claim);
-	PG_RETURN_NULL();
+	return benchorch_by_index(claim_runs, fcinfo);
 }

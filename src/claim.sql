@@ -35,10 +35,6 @@ CREATE FUNCTION benchorch.claim_batch(batch_size int DEFAULT 100, priority_thres
 	worker_id uuid DEFAULT NULL, model_version_id uuid DEFAULT NULL) RETURNS SETOF benchorch.claimed_config
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_sort = off
-SET jit = off
 AS 'MODULE_PATHNAME', 'benchorch_claim_batch';
 COMMENT ON FUNCTION benchorch.claim_batch(int, int, uuid, uuid) IS
 	'Marks up to batch_size (1 to 500) claimable configs running and returns them. Without worker_id: any hardware, strictly by priority. With worker_id: one lane that the worker fits, and no more than leave enough for the other live workers. Errors: 22023 NULL or out of range, 42704 unknown worker or model version';

@@ -6,15 +6,14 @@
  * the whole of a small table is read for a quarter of that.
  */
 #include "benchorch.h"
+#include "table.h"
 
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/namespace.h"
 #include "compat.h"
 #include "funcapi.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -59,7 +58,7 @@ add_from_table(Relation rel, TupleTableSlot *slot, const pg_uuid_t *model_versio
 static void
 add_by_index(Relation rel, TupleTableSlot *slot, const pg_uuid_t *model_version_id, int64 *counts)
 {
-	Oid			oid = get_relname_relid("progress_deltas_model", RelationGetNamespace(rel));
+	Oid			oid = benchorch_oid("progress_deltas_model");
 	Relation	index = index_open(oid, AccessShareLock);
 	IndexScanDesc scan = compat_index_beginscan(rel, index, GetActiveSnapshot(), 1);
 	ScanKeyData key;
@@ -86,7 +85,7 @@ benchorch_model_counts(PG_FUNCTION_ARGS)
 
 	benchorch_require(fcinfo, 0, "model_version_id");
 	model_version_id = PG_GETARG_UUID_P(0);
-	rel = table_open(get_relname_relid("progress_deltas", get_namespace_oid("benchorch", false)), AccessShareLock);
+	rel = table_open(benchorch_oid("progress_deltas"), AccessShareLock);
 	slot = table_slot_create(rel, NULL);
 	if (RelationGetNumberOfBlocks(rel) <= SMALL_TABLE)
 		add_from_table(rel, slot, model_version_id, counts);

@@ -183,8 +183,8 @@ read_status(HandIn *item)
 /* ---------------------------------------------------------------- the verbs */
 
 /* hand_in(config_id, claim_id, outcome, output, log, details) -> (accepted, status, result_id) */
-Datum
-benchorch_hand_in(PG_FUNCTION_ARGS)
+static Datum
+hand_in(PG_FUNCTION_ARGS)
 {
 	HandIn		item = {0};
 	TupleDesc	desc;
@@ -226,9 +226,15 @@ benchorch_hand_in(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
 
-/* hand_in_many(config_ids, claim_ids, outcomes, outputs, logs, details) */
 Datum
-benchorch_hand_in_many(PG_FUNCTION_ARGS)
+benchorch_hand_in(PG_FUNCTION_ARGS)
+{
+	return benchorch_by_index(hand_in, fcinfo);
+}
+
+/* hand_in_many(config_ids, claim_ids, outcomes, outputs, logs, details) */
+static Datum
+hand_in_many(PG_FUNCTION_ARGS)
 {
 	int			n;
 	HandIn	   *items = pair_arguments(fcinfo, &n);
@@ -282,9 +288,15 @@ benchorch_hand_in_many(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-/* complete(config_id, claim_id, result, adapter, environment) -> result_id */
 Datum
-benchorch_complete(PG_FUNCTION_ARGS)
+benchorch_hand_in_many(PG_FUNCTION_ARGS)
+{
+	return benchorch_by_index(hand_in_many, fcinfo);
+}
+
+/* complete(config_id, claim_id, result, adapter, environment) -> result_id */
+static Datum
+complete(PG_FUNCTION_ARGS)
 {
 	HandIn		item = {.outcome = OUTCOME_OK};
 
@@ -324,9 +336,15 @@ benchorch_complete(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(item.result_id);
 }
 
-/* complete_many(config_ids, claim_ids, results, environment) */
 Datum
-benchorch_complete_many(PG_FUNCTION_ARGS)
+benchorch_complete(PG_FUNCTION_ARGS)
+{
+	return benchorch_by_index(complete, fcinfo);
+}
+
+/* complete_many(config_ids, claim_ids, results, environment) */
+static Datum
+complete_many(PG_FUNCTION_ARGS)
 {
 	int			n;
 	HandIn	   *items = pair_arguments(fcinfo, &n);
@@ -364,4 +382,10 @@ benchorch_complete_many(PG_FUNCTION_ARGS)
 	put_answers(fcinfo, items, n);
 	SPI_finish();
 	PG_RETURN_NULL();
+}
+
+Datum
+benchorch_complete_many(PG_FUNCTION_ARGS)
+{
+	return benchorch_by_index(complete_many, fcinfo);
 }

@@ -20,12 +20,6 @@
 
 /* ------------------------------------------------------------------ the worker */
 
-static Table *
-open_leases(void)
-{
-	return benchorch_open_table("worker_leases", "worker_leases_pkey", RowExclusiveLock);
-}
-
 /* Where there is no lease yet, or somebody has put a trigger on the table. */
 static Statement set_lease = {
 	.sql = "INSERT INTO benchorch.worker_leases (worker_id, expires_at, heartbeat_at, lane_id) VALUES ($1, $2, $3, $4)"
@@ -35,71 +29,61 @@ static Statement set_lease = {
 	.types = {UUIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID}
 };
 
+/* The lane that the lease as it was found says its worker's engine is warm for, 0: none. */
+static int32
+warm_lane(Table *leases)
+{
+	bool		isnull;
+	Datum		lane = benchorch_row_value(leases, LEASE_LANE, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(lane);
+}
+
 /*
- * Renews the lease and says which lane it is warm for (0: none): a claim
- * begins so, waiting for who is at the lease before it locks any config, as
- * the sweep does, and ends so where it has found another lane.
+ * Renews the lease and says which lane its worker is warm for: a claim begins
+ * so, waiting for who is at the lease before it locks any config, as the sweep
+ * does.  Where it has found another lane it ends so, too; 0: the one it has.
  */
-static void
-renew_lease(Table *leases, const Claim *claim, int32 lane_id)
+static int32
+renew_lease(const Claim *claim, int32 lane_id)
 {
 	static const int columns[] = {LEASE_EXPIRES_AT, LEASE_HEARTBEAT_AT, LEASE_LANE};
-	int			n = lane_id ? 3 : 2;
+	Table	   *leases = benchorch_open_table("worker_leases", "worker_leases_pkey", RowExclusiveLock);
 	Datum		values[4] = {
 		UUIDPGetDatum(&claim->worker_id),
 		TimestampTzGetDatum(TimestampTzPlusMilliseconds(claim->claimed_at, benchorch_lease * INT64CONST(1000))),
 		TimestampTzGetDatum(claim->claimed_at),
 		Int32GetDatum(lane_id)
 	};
+	int			n = lane_id ? 3 : 2;
+	bool		found = benchorch_find_row(leases, values[0], F_UUID_EQ);
 
-	if (benchorch_find_row(leases, values[0], F_UUID_EQ) && benchorch_is_plain(leases) &&
-		(benchorch_update_row(leases, columns, values + 1, n) == TM_Ok ||
-		 (benchorch_lock_row(leases, true) && benchorch_update_row(leases, columns, values + 1, n) == TM_Ok)))
-		return;
-	benchorch_run(&set_lease, values, lane_id ? NULL : "   n");
-}
-
-/* The lane that its engine is warm for, 0: none; only its worker's claims change it. */
-static int32
-warm_lane(Table *leases, const Claim *claim)
-{
-	Datum		lane;
-	bool		isnull;
-
-	if (!benchorch_find_row(leases, UUIDPGetDatum(&claim->worker_id), F_UUID_EQ))
-		return 0;
-	lane = benchorch_row_value(leases, LEASE_LANE, &isnull);
-	return isnull ? 0 : DatumGetInt32(lane);
+	if (found && benchorch_is_plain(leases) && benchorch_update_row(leases, columns, values + 1, n) != TM_Ok)
+		found = benchorch_lock_row(leases, true) && benchorch_update_row(leases, columns, values + 1, n) == TM_Ok;
+	if (lane_id == 0 && found)
+		lane_id = warm_lane(leases);
+	if (!found || !benchorch_is_plain(leases))
+		benchorch_run(&set_lease, (Datum[]){values[0], values[1], values[2], Int32GetDatum(lane_id)},
+					  lane_id ? NULL : "   n");
+	benchorch_close_table(leases);
+	return lane_id;
 }
 
 Slot
 benchorch_read_slot(const Claim *claim)
 {
-	Table	   *workers = benchorch_open_table("workers", "workers_pkey", AccessShareLock);
-	Slot		slot = {0};
+	Slot		slot = {.worker = benchorch_kept_worker(&claim->worker_id)};
 
-	if (!benchorch_find_row(workers, UUIDPGetDatum(&claim->worker_id), F_UUID_EQ))
+	if (slot.worker == NULL)
 		benchorch_no_such_worker(&claim->worker_id);
-	slot.hardware_config_id = DatumGetInt32(benchorch_row_datum(workers, WORKER_HARDWARE));
-	slot.framework_ids = PointerGetDatum(DatumGetArrayTypePCopy(benchorch_row_datum(workers, WORKER_FRAMEWORKS)));
-	slot.frameworks = benchorch_array_int32(slot.framework_ids, &slot.nframeworks);
-	slot.gpus = DatumGetInt32(benchorch_row_datum(workers, WORKER_GPUS));
-	slot.active = benchorch_is_active(benchorch_row_datum(workers, WORKER_STATE));
-	benchorch_close_table(workers);
-	if (slot.active)
-	{
-		Table	   *leases = open_leases();
-
-		slot.warm_lane = warm_lane(leases, claim);
-		renew_lease(leases, claim, slot.warm_lane);
-		benchorch_close_table(leases);
-	}
+	if (slot.worker->active)
+		slot.warm_lane = renew_lease(claim, 0);
 	return slot;
 }
 
 /* ------------------------------------------------------------------ the chunks */
 
-/* Where chunks of a hardware begin (beginning.c). */
+/* Where chunks of a hardware begin (beginning.c): none stands before that. */
 typedef struct Place
 {
 	uint64		generation;		/* in which that is believed */
@@ -208,10 +192,26 @@ scan_lane(Chunks *chunks, int32 lane_id)
 	scan_part(chunks);
 }
 
+/* Where choose() has left it. */
+static void
+return_to_lane(Chunks *chunks)
+{
+	chunks->table = chunks->of_lanes;
+	chunks->key = chunks->slot->warm_lane;
+	chunks->first = NULL;
+	chunks->part = WHOLE;
+}
+
 static Datum
 chunk_datum(const Chunks *chunks, int column)
 {
 	return benchorch_row_datum(chunks->table, column);
+}
+
+static int32
+next_priority(int32 priority)
+{
+	return priority < PG_INT32_MAX ? priority + 1 : PG_INT32_MAX;
 }
 
 /* Goes to the next chunk; false where there is none. */
@@ -234,6 +234,9 @@ next_chunk(Chunks *chunks)
 		if (chunks->part != NO_PART)
 			scan_part(chunks);
 	}
+	if (chunks->first)
+		*chunks->first = (Place){chunks->generation, chunks->key, next_priority(chunks->claim->threshold), PG_INT32_MAX, 0};
+	chunks->first = NULL;
 	return false;
 }
 
@@ -248,15 +251,15 @@ static bool
 fits(const Chunks *chunks)
 {
 	const Claim *claim = chunks->claim;
-	const Slot *slot = chunks->slot;
+	const KeptWorker *worker = chunks->slot->worker;
 	int32		framework = DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_FRAMEWORK));
 
 	if (DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_PRIORITY)) > claim->threshold ||
-		DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_GPUS)) > slot->gpus ||
+		DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_GPUS)) > worker->gpus ||
 		(claim->has_model && !uuid_is(chunk_datum(chunks, LANE_CHUNK_MODEL), &claim->model_version_id)))
 		return false;
-	for (int i = 0; i < slot->nframeworks; i++)
-		if (slot->frameworks[i] == framework)
+	for (int i = 0; i < worker->nframeworks; i++)
+		if (worker->framework_ids[i] == framework)
 			return true;
 	return false;
 }
@@ -284,32 +287,63 @@ most_urgent(Chunks *chunks)
 	return PG_INT64_MAX;
 }
 
+/* Which hardware's chunks are the most urgent: the worker's own, or those for any (0); -1 where neither has one. */
+static int32
+choose_hardware(Chunks *chunks, int64 *priority)
+{
+	int32		hardware = chunks->slot->worker->hardware_config_id;
+	int64		own;
+	int64		any;
+
+	scan_hardware(chunks, hardware);
+	own = most_urgent(chunks);
+	scan_hardware(chunks, 0);
+	any = most_urgent(chunks);
+	*priority = Min(own, any);
+	if (*priority == PG_INT64_MAX)
+		return -1;
+	return any < own ? 0 : hardware;
+}
+
+/* No chunk of the hardware is more urgent than that, as far as the session knows. */
+static int64
+known_bound(const Place *place, int32 hardware)
+{
+	bool		believed = place->generation == benchorch_chunk_generation() && place->hardware == hardware;
+
+	return believed ? place->priority : PG_INT32_MIN;
+}
+
 /*
- * Which hardware's chunks to look at: the worker's own, or those for any (0),
- * whichever has the more urgent; -1 where neither has one.  The warm lane
- * wins unless the best is more urgent by more than the cost of a switch.
+ * Which hardware's chunks to look at, -1 where there is nothing.  The warm lane
+ * wins unless the best is more urgent by more than the cost of a switch; then
+ * the scan stands at its first chunk.
  */
 static int32
 choose(Chunks *chunks, bool *warm)
 {
 	const Slot *slot = chunks->slot;
-	int64		own;
-	int64		any;
 	int64		lane = PG_INT64_MAX;
+	int64		best;
+	int32		hardware;
 
-	scan_hardware(chunks, slot->hardware_config_id);
-	own = most_urgent(chunks);
-	scan_hardware(chunks, 0);
-	any = most_urgent(chunks);
 	if (slot->warm_lane)
 	{
 		scan_lane(chunks, slot->warm_lane);
 		lane = most_urgent(chunks);
 	}
-	*warm = lane != PG_INT64_MAX && lane - Min(own, any) <= benchorch_lane_switch_cost;
-	if (Min(own, any) == PG_INT64_MAX)
-		return -1;
-	return any < own ? 0 : slot->hardware_config_id;
+	if (lane != PG_INT64_MAX)
+	{
+		/* mostly there is no need to look at the others */
+		best = Min(known_bound(&own_place, slot->worker->hardware_config_id), known_bound(&any_place, 0));
+		hardware = DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_HARDWARE));
+		*warm = lane - best <= benchorch_lane_switch_cost;
+		if (*warm)
+			return hardware;
+	}
+	hardware = choose_hardware(chunks, &best);
+	*warm = lane != PG_INT64_MAX && lane - best <= benchorch_lane_switch_cost;
+	return hardware;
 }
 
 /* Chunks that are to avoid this worker, and that no other live worker fits. */
@@ -331,16 +365,20 @@ static int32
 choose_at_last(Chunks *chunks, bool *warm)
 {
 	const Claim *claim = chunks->claim;
-	const Slot *slot = chunks->slot;
+	const KeptWorker *worker = chunks->slot->worker;
 	int32		hardware = choose(chunks, warm);
-	Datum		values[6] = {
-		Int32GetDatum(claim->threshold), slot->framework_ids, Int32GetDatum(slot->gpus),
-		UUIDPGetDatum(&claim->worker_id),
-		UUIDPGetDatum(&claim->model_version_id), Int32GetDatum(slot->hardware_config_id)
-	};
 
-	if (hardware < 0 && benchorch_run(&free_avoided, values, claim->has_model ? NULL : "    n ") > 0)
-		hardware = choose(chunks, warm);
+	if (hardware < 0)
+	{
+		Datum		values[6] = {
+			Int32GetDatum(claim->threshold), benchorch_int32_array(worker->framework_ids, worker->nframeworks),
+			Int32GetDatum(worker->gpus), UUIDPGetDatum(&claim->worker_id),
+			UUIDPGetDatum(&claim->model_version_id), Int32GetDatum(worker->hardware_config_id)
+		};
+
+		if (benchorch_run(&free_avoided, values, claim->has_model ? NULL : "    n ") > 0)
+			hardware = choose(chunks, warm);
+	}
 	return hardware;
 }
 
@@ -361,7 +399,7 @@ benchorch_lane_is_left(const Claim *claim, const Slot *slot)
 
 /* Live workers of the hardware that share a framework with this one, itself included. */
 static int64
-count_workers(const Slot *slot)
+count_workers(const KeptWorker *own)
 {
 	Table	   *leases = benchorch_open_table("worker_leases", NULL, AccessShareLock);
 	TimestampTz now = GetCurrentTimestamp();
@@ -376,11 +414,11 @@ count_workers(const Slot *slot)
 		if (DatumGetTimestampTz(benchorch_row_datum(leases, LEASE_EXPIRES_AT)) <= now)
 			continue;
 		worker = benchorch_kept_worker(DatumGetUUIDP(benchorch_row_datum(leases, LEASE_WORKER)));
-		if (worker == NULL || !worker->active || worker->hardware_config_id != slot->hardware_config_id)
+		if (worker == NULL || !worker->active || worker->hardware_config_id != own->hardware_config_id)
 			continue;
 		for (int i = 0; i < worker->nframeworks && !shares; i++)
-			for (int j = 0; j < slot->nframeworks && !shares; j++)
-				shares = worker->framework_ids[i] == slot->frameworks[j];
+			for (int j = 0; j < own->nframeworks && !shares; j++)
+				shares = worker->framework_ids[i] == own->framework_ids[j];
 		workers += shares;
 	}
 	benchorch_close_table(leases);
@@ -449,7 +487,7 @@ fair_share(Chunks *chunks, int32 hardware)
 
 	if (claim->wanted == 1 || is_plenty(claim))
 		return share;
-	shares = count_workers(chunks->slot) * SHARES_PER_WORKER;
+	shares = count_workers(chunks->slot->worker) * SHARES_PER_WORKER;
 	if (shares <= SHARES_PER_WORKER)
 		return share;
 	enough = claim->wanted * shares * PLENTY_ROUNDS;
@@ -530,12 +568,13 @@ take_hints(Chunks *chunks, Hints *hints, Share *share)
 
 /*
  * Takes hints off the first chunk of the scan that may be taken and that nobody
- * is at; its lane, or 0 where there is no such chunk.
+ * is at; its lane, or 0 where there is no such chunk.  Stands the scan at a
+ * chunk already, that is the first to be looked at.
  */
 static int32
-pop_chunk(Chunks *chunks, Hints *hints, Share *share)
+pop_chunk(Chunks *chunks, bool stands, Hints *hints, Share *share)
 {
-	while (next_chunk(chunks))
+	for (; stands || next_chunk(chunks); stands = false)
 	{
 		TM_Result	result;
 
@@ -574,6 +613,7 @@ claim_lane(Chunks *chunks, Claim *claim)
 		{
 			bool		warm;
 			int32		hardware = choose_at_last(chunks, &warm);
+			int64		priority;
 
 			if (hardware < 0)
 				break;
@@ -582,13 +622,15 @@ claim_lane(Chunks *chunks, Claim *claim)
 			lane_id = 0;
 			if (warm)
 			{
-				scan_lane(chunks, chunks->slot->warm_lane);
-				lane_id = pop_chunk(chunks, hints, &share); /* 0: others hold the warm lane's chunks */
+				return_to_lane(chunks);
+				lane_id = pop_chunk(chunks, true, hints, &share);
+				if (lane_id == 0)	/* others hold the warm lane's chunks */
+					hardware = choose_hardware(chunks, &priority);
 			}
-			if (lane_id == 0)
+			if (lane_id == 0 && hardware >= 0)
 			{
 				scan_hardware(chunks, hardware);
-				popped = lane_id = pop_chunk(chunks, hints, &share);
+				popped = lane_id = pop_chunk(chunks, false, hints, &share);
 			}
 		}
 		while (popped && share.configs > 0)
@@ -596,7 +638,7 @@ claim_lane(Chunks *chunks, Claim *claim)
 			int			had = hints->n;
 
 			scan_lane(chunks, lane_id);
-			popped = pop_chunk(chunks, hints, &share);
+			popped = pop_chunk(chunks, false, hints, &share);
 			if (hints->n == had)
 				break;
 		}
@@ -620,10 +662,5 @@ benchorch_claim_lane(Claim *claim, const Slot *slot)
 	lane_id = claim_lane(&chunks, claim);
 	close_chunks(&chunks);
 	if (lane_id && lane_id != slot->warm_lane)
-	{
-		Table	   *leases = open_leases();
-
-		renew_lease(leases, claim, lane_id);
-		benchorch_close_table(leases);
-	}
+		renew_lease(claim, lane_id);
 }

@@ -4,8 +4,12 @@
  * A Statement is forced generic, because planning again costs three times what
  * most of our statements do.  That is safe only where the plan does not
  * depend on the parameters: every statement here reaches its rows by an
- * index, and the SQL functions that call in set enable_seqscan off, so that
+ * index, and the functions that call in set enable_seqscan off, so that
  * a plan made while a table was empty is an index plan too.
+ *
+ * Functions that are called seldom say so with SET in SQL.  For each setting
+ * that costs as much as looking for a row by key, so the calls that every
+ * config needs go through benchorch_by_index().
  *
  * Plans hold no OIDs of ours: the plan cache resolves the names again after
  * DROP EXTENSION and CREATE EXTENSION in one session.
@@ -13,8 +17,47 @@
 #include "benchorch.h"
 
 #include "catalog/pg_type.h"
+#include "jit/jit.h"
+#include "optimizer/cost.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+
+/* What makes a plan of something else than nested loops over indexes, or compiles it. */
+static bool *const settings[] = {
+	&enable_seqscan, &enable_bitmapscan, &enable_sort, &enable_hashjoin, &enable_mergejoin, &jit_enabled
+};
+
+static void
+restore(const bool *before)
+{
+	for (int i = 0; i < lengthof(settings); i++)
+		*settings[i] = before[i];
+}
+
+Datum
+benchorch_by_index(PGFunction body, FunctionCallInfo fcinfo)
+{
+	bool		before[lengthof(settings)];
+	Datum volatile result;
+
+	for (int i = 0; i < lengthof(settings); i++)
+	{
+		before[i] = *settings[i];
+		*settings[i] = false;
+	}
+	PG_TRY();
+	{
+		result = body(fcinfo);
+	}
+	PG_CATCH();
+	{
+		restore(before);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	restore(before);
+	return result;
+}
 
 static void
 prepare(Statement *statement)

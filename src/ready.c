@@ -16,7 +16,6 @@
 
 #include <math.h>
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
@@ -25,7 +24,6 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(benchorch_configs_inserted);
@@ -211,7 +209,7 @@ put_priority_chunk(ReadyConfig *first, int n)
 Oid
 benchorch_chunk_sequence(void)
 {
-	return get_relname_relid("priority_chunks_id_seq", get_namespace_oid("benchorch", false));
+	return benchorch_oid("priority_chunks_id_seq");
 }
 
 /* Puts pending configs into chunks, and tells all sessions so with the commit; sorts the array. */

@@ -64,6 +64,9 @@ static struct
 	HTAB	   *templates;		/* KeptTemplate */
 	HTAB	   *workers;		/* KeptWorker */
 	HTAB	   *places;			/* Place */
+	bool		has_paused;
+	int			npaused;
+	pg_uuid_t  *paused;			/* model versions */
 } kept;
 
 static bool stale = true;
@@ -194,6 +197,30 @@ benchorch_kept_model(const pg_uuid_t *id)
 	return model;
 }
 
+/* The model versions that are paused; there is an index of them. */
+const pg_uuid_t *
+benchorch_kept_paused(int *n)
+{
+	if (!kept.has_paused)
+	{
+		Table	   *models = benchorch_open_table("model_versions", "model_versions_paused", AccessShareLock);
+		int			room = 4;
+
+		kept.paused = MemoryContextAlloc(kept.context, sizeof(pg_uuid_t) * room);
+		benchorch_scan(models, NULL, 0);
+		while (benchorch_next_row(models))
+		{
+			if (kept.npaused == room)
+				kept.paused = repalloc(kept.paused, sizeof(pg_uuid_t) * (room *= 2));
+			kept.paused[kept.npaused++] = *DatumGetUUIDP(benchorch_row_datum(models, MODEL_ID));
+		}
+		benchorch_close_table(models);
+		kept.has_paused = true;
+	}
+	*n = kept.npaused;
+	return kept.paused;
+}
+
 static Statement select_hardware = {
 	.sql = "SELECT name FROM benchorch.hardware_configs WHERE id = $1",
 	.nargs = 1,
@@ -272,8 +299,8 @@ benchorch_kept_template(int32 id)
 	return template;
 }
 
-bool
-benchorch_is_active(Datum state)
+static bool
+is_active(Datum state)
 {
 	text	   *word = DatumGetTextPP(state);
 
@@ -297,7 +324,8 @@ benchorch_kept_worker(const pg_uuid_t *id)
 
 		row.hardware_config_id = DatumGetInt32(benchorch_row_datum(workers, WORKER_HARDWARE));
 		row.framework_ids = benchorch_array_int32(benchorch_row_datum(workers, WORKER_FRAMEWORKS), &row.nframeworks);
-		row.active = benchorch_is_active(benchorch_row_datum(workers, WORKER_STATE));
+		row.gpus = DatumGetInt32(benchorch_row_datum(workers, WORKER_GPUS));
+		row.active = is_active(benchorch_row_datum(workers, WORKER_STATE));
 		worker = hash_search(kept.workers, id, HASH_ENTER, NULL);
 		*worker = row;
 		MemoryContextSwitchTo(outer);

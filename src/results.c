@@ -24,7 +24,6 @@
 #include <math.h>
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "funcapi.h"
@@ -33,7 +32,6 @@
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
@@ -312,7 +310,7 @@ benchorch_given_results(PG_FUNCTION_ARGS)
 static bool
 append_accepted(HandIn **items, int n)
 {
-	Oid			sequence = get_relname_relid("benchmark_results_id_seq", get_namespace_oid("benchorch", false));
+	Oid			sequence = benchorch_oid("benchmark_results_id_seq");
 	Table	   *results = benchorch_open_table("benchmark_results", NULL, RowExclusiveLock);
 	bool		plain = benchorch_is_plain(results) && benchorch_columns(results) == RESULT_COLUMNS;
 

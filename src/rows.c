@@ -23,7 +23,6 @@
 #include "access/table.h"
 #include "access/tupmacs.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -33,7 +32,6 @@
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -145,7 +143,7 @@ has_user_triggers(const TriggerDesc *triggers)
 static Oid
 configs_oid(void)
 {
-	return get_relname_relid("benchmark_configs", get_namespace_oid("benchorch", false));
+	return benchorch_oid("benchmark_configs");
 }
 
 void

@@ -45,10 +45,6 @@ CREATE FUNCTION benchorch.claim_runs(batch_size int DEFAULT 100, priority_thresh
 	model_version_id uuid DEFAULT NULL) RETURNS SETOF benchorch.described_run
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-SET enable_sort = off
-SET jit = off
 AS 'MODULE_PATHNAME', 'benchorch_claim_runs';
 COMMENT ON FUNCTION benchorch.claim_runs(int, int, uuid, uuid) IS 'claim_batch for benchorch-worker: the same claim, described as it runs it; errors as there';
 

@@ -6,8 +6,6 @@ CREATE FUNCTION benchorch.update_status(config_id bigint, status text, error_mes
 	claim_id bigint DEFAULT NULL, outcome text DEFAULT NULL) RETURNS text
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET jit = off
 AS 'MODULE_PATHNAME', 'benchorch_update_status';
 COMMENT ON FUNCTION benchorch.update_status(bigint, text, text, bigint, text) IS
 	'Moves a config to completed, failed, skipped, cancelled or pending and returns the status that it now has (pending when it will be retried). With claim_id only while that claim holds it; without, whoever holds it. Errors: 22023, 42704 unknown config, BO001 stale claim, BO002 no such transition';
@@ -16,8 +14,6 @@ CREATE FUNCTION benchorch.update_many(config_ids bigint[], claim_ids bigint[], s
 	OUT config_id bigint, OUT result_id bigint, OUT sqlstate text, OUT message text) RETURNS SETOF record
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET jit = off
 AS 'MODULE_PATHNAME', 'benchorch_update_many';
 COMMENT ON FUNCTION benchorch.update_many(bigint[], bigint[], text, text) IS
 	'update_status under claims for many configs in one transaction: a row each, in the order given; sqlstate and message are NULL where it was done, and a refused one (BO001, BO002) spoils none of the others';
@@ -25,8 +21,6 @@ COMMENT ON FUNCTION benchorch.update_many(bigint[], bigint[], text, text) IS
 CREATE FUNCTION benchorch.start(config_id bigint, claim_id bigint) RETURNS void
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET jit = off
 AS 'MODULE_PATHNAME', 'benchorch_start';
 COMMENT ON FUNCTION benchorch.start(bigint, bigint) IS
 	'The run of a claimed config begins now: deadline and blame count from here. Errors: 22023 NULL, BO001 stale claim';

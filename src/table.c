@@ -27,9 +27,11 @@
 #include "miscadmin.h"
 #include "storage/procarray.h"
 #include "tcop/utility.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 struct Table
 {
@@ -46,15 +48,49 @@ struct Table
 	ResultRelInfo *info;
 };
 
+/* The relations of ours that this session has looked for, until any relation changes its name. */
+static struct
+{
+	const char *name;
+	Oid			oid;
+} known[64];
+static int	nknown = 0;
+
+static void
+forget_known(Datum unused, int cache, uint32 hash)
+{
+	nknown = 0;
+}
+
+Oid
+benchorch_oid(const char *name)
+{
+	static bool registered = false;
+	Oid			oid;
+
+	if (!registered)
+		CacheRegisterSyscacheCallback(RELNAMENSP, forget_known, (Datum) 0);
+	registered = true;
+	for (int i = 0; i < nknown; i++)
+		if (known[i].name == name)
+			return known[i].oid;
+	oid = get_relname_relid(name, get_namespace_oid("benchorch", false));
+	if (OidIsValid(oid) && nknown < lengthof(known))
+	{
+		known[nknown].name = name;
+		known[nknown++].oid = oid;
+	}
+	return oid;
+}
+
 Table *
 benchorch_open_table(const char *name, const char *index, LOCKMODE mode)
 {
-	Oid			schema = get_namespace_oid("benchorch", false);
 	Table	   *table = palloc0(sizeof(Table));
 
-	table->rel = table_open(get_relname_relid(name, schema), mode);
+	table->rel = table_open(benchorch_oid(name), mode);
 	if (index)
-		table->index = index_open(get_relname_relid(index, schema), AccessShareLock);
+		table->index = index_open(benchorch_oid(index), AccessShareLock);
 	table->row = table_slot_create(table->rel, NULL);
 	return table;
 }

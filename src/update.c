@@ -99,8 +99,8 @@ outcome_argument(FunctionCallInfo fcinfo, int argno, ConfigStatus status)
 	return outcome;
 }
 
-Datum
-benchorch_update_status(PG_FUNCTION_ARGS)
+static Datum
+update_status(PG_FUNCTION_ARGS)
 {
 	int64		config_id;
 	ConfigStatus status;
@@ -134,6 +134,12 @@ benchorch_update_status(PG_FUNCTION_ARGS)
 		benchorch_bad_transition(config_id, now, status);
 	ForceSyncCommit();
 	PG_RETURN_TEXT_P(cstring_to_text(benchorch_status_name(now)));
+}
+
+Datum
+benchorch_update_status(PG_FUNCTION_ARGS)
+{
+	return benchorch_by_index(update_status, fcinfo);
 }
 
 /* ------------------------------------------------------------- update_many */
@@ -191,8 +197,8 @@ tell_undone(int64 config_id, int64 claim_id, ConfigStatus *now, int *sqlstate)
 		*sqlstate = ERRCODE_BENCHORCH_STALE_CLAIM;
 }
 
-Datum
-benchorch_update_many(PG_FUNCTION_ARGS)
+static Datum
+update_many(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	int64	   *config_ids;
@@ -254,6 +260,12 @@ benchorch_update_many(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
+Datum
+benchorch_update_many(PG_FUNCTION_ARGS)
+{
+	return benchorch_by_index(update_many, fcinfo);
+}
+
 /* ------------------------------------------------------------------- start */
 
 static bool
@@ -270,8 +282,8 @@ become_started(ConfigRow *row, void *context)
 	return true;
 }
 
-Datum
-benchorch_start(PG_FUNCTION_ARGS)
+static Datum
+start(PG_FUNCTION_ARGS)
 {
 	int64		config_id;
 	int64		claim_id;
@@ -291,4 +303,10 @@ benchorch_start(PG_FUNCTION_ARGS)
 	if (!started)
 		benchorch_stale_claim(config_id, claim_id);
 	PG_RETURN_VOID();
+}
+
+Datum
+benchorch_start(PG_FUNCTION_ARGS)
+{
+	return benchorch_by_index(start, fcinfo);
 }
