@@ -334,8 +334,8 @@ struct Claim
 	bool		holds;			/* its transaction holds others: it waits for none */
 	int			npaused;
 	const pg_uuid_t *paused;	/* model versions */
-	int64		ids[BENCHORCH_MAX_BATCH];
-	pg_uuid_t	models[BENCHORCH_MAX_BATCH];
+	int64	   *ids;			/* these two: of what was taken, with room for what is wanted */
+	pg_uuid_t  *models;
 	ReturnSetInfo *rsinfo;
 	PutTaken	put;
 };

@@ -48,7 +48,7 @@ new_claim_id(void)
 
 /* ------------------------------------------------------------ claim_batch */
 
-/* As many earlier claims of a worker are looked at for those that are over; the sweep sees to the others. */
+/* With a sweep, as many earlier claims of a worker are looked at for those that are over. */
 #define CLAIMS_LOOKED_AT 8
 
 /* Does anything run under it still? */
@@ -80,15 +80,15 @@ delete_finished(Table *claims, const pg_uuid_t *worker_id)
 			benchorch_delete_row(claims);
 }
 
-/* The claim's own row, and the counts of what it took. */
+/* The claim's own row, and the counts of what it took.  What a completion has left of earlier claims goes with a sweep. */
 static void
-record(Claim *claim)
+record(Claim *claim, bool swept)
 {
 	Table	   *claims = benchorch_open_table("claims", "claims_worker", RowExclusiveLock);
 	Datum		values[CLAIM_COLUMNS] = {0};
 	bool		nulls[CLAIM_COLUMNS] = {false};
 
-	if (claim->has_worker)
+	if (swept && claim->has_worker)
 		delete_finished(claims, &claim->worker_id);
 	values[CLAIM_ID - 1] = Int64GetDatum(claim->claim_id);
 	values[CLAIM_WORKER - 1] = UUIDPGetDatum(&claim->worker_id);
@@ -134,6 +134,8 @@ claim_for(FunctionCallInfo fcinfo, PutTaken put)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("batch_size must be between 1 and %d", BENCHORCH_MAX_BATCH),
 				 errdetail("It is %d.", claim->wanted)));
+	claim->ids = palloc(sizeof(int64) * claim->wanted);
+	claim->models = palloc(sizeof(pg_uuid_t) * claim->wanted);
 	claim->has_worker = !PG_ARGISNULL(2);
 	if (claim->has_worker)
 		claim->worker_id = *PG_GETARG_UUID_P(2);
@@ -186,7 +188,7 @@ claim_for(FunctionCallInfo fcinfo, PutTaken put)
 		slot = begin_try(claim);
 	}
 	if (claim->taken > 0)
-		record(claim);
+		record(claim, swept >= 0);
 	/* last, since who opens configs of a model waits for the row that this locks */
 	benchorch_finalize_due();
 	SPI_finish();

@@ -17,8 +17,7 @@ COMMENT ON FUNCTION benchorch.hand_in(bigint, bigint, text, bytea, bytea, jsonb)
 	'Settles a claimed config with what its benchmark printed, as it is: outcome ok stores the result in output and completes, output that is none ends the attempt as bad_output, any other outcome ends the attempt. accepted: the claim held the config; if not, nothing is raised, a result is kept as unaccepted, and status is what the config has (NULL: it is gone). Repeated, it answers the same. details: a JSON object; argv, exit_code, signal and message are read from a failure''s, environment from a result''s. Errors: 22023';
 
 CREATE FUNCTION benchorch.hand_in_many(config_ids bigint[], claim_ids bigint[], outcomes text[], outputs bytea[],
-	logs bytea[] DEFAULT NULL, details jsonb[] DEFAULT NULL,
-	OUT config_id bigint, OUT result_id bigint, OUT sqlstate text, OUT message text) RETURNS SETOF record
+	logs bytea[] DEFAULT NULL, details jsonb[] DEFAULT NULL) RETURNS SETOF benchorch.settled_config
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'benchorch_hand_in_many';
@@ -34,8 +33,7 @@ COMMENT ON FUNCTION benchorch.complete(bigint, bigint, jsonb, text, jsonb) IS
 	'Stores a result with its metrics, completes the config and returns the result''s id; the same call twice returns the same id. adapter: the framework''s, or a guess, where NULL. Errors: 22023 NULL, no JSON object, or not one request completed; 42704 unknown adapter; BO001 the claim is no longer current or the config is gone';
 
 CREATE FUNCTION benchorch.complete_many(config_ids bigint[], claim_ids bigint[], results text[],
-	environment jsonb DEFAULT NULL,
-	OUT config_id bigint, OUT result_id bigint, OUT sqlstate text, OUT message text) RETURNS SETOF record
+	environment jsonb DEFAULT NULL) RETURNS SETOF benchorch.settled_config
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'benchorch_complete_many';

@@ -10,8 +10,18 @@ AS 'MODULE_PATHNAME', 'benchorch_update_status';
 COMMENT ON FUNCTION benchorch.update_status(bigint, text, text, bigint, text) IS
 	'Moves a config to completed, failed, skipped, cancelled or pending and returns the status that it now has (pending when it will be retried). With claim_id only while that claim holds it; without, whoever holds it. Errors: 22023, 42704 unknown config, BO001 stale claim, BO002 no such transition';
 
-CREATE FUNCTION benchorch.update_many(config_ids bigint[], claim_ids bigint[], status text, outcome text DEFAULT NULL,
-	OUT config_id bigint, OUT result_id bigint, OUT sqlstate text, OUT message text) RETURNS SETOF record
+CREATE TYPE benchorch.settled_config AS
+(
+	config_id		bigint,
+	result_id		bigint,
+	sqlstate		text,
+	message			text
+);
+COMMENT ON TYPE benchorch.settled_config IS
+	'What update_many, hand_in_many and complete_many say of a config: sqlstate and message are NULL where it was done, result_id where no result was stored';
+
+CREATE FUNCTION benchorch.update_many(config_ids bigint[], claim_ids bigint[], status text, outcome text DEFAULT NULL)
+	RETURNS SETOF benchorch.settled_config
 LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'benchorch_update_many';
