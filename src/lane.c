@@ -9,6 +9,11 @@
  *
  * A chunk that is to avoid this worker is passed by as long as another live
  * worker fits it.
+ *
+ * A chunk stands in the order of its indexes where its head (the next config)
+ * belongs, or before that: who goes on in a lane leaves it where it stands,
+ * which spares entries in all indexes.  So a scan looks at heads, and is over
+ * where no chunk behind can have a better one.
  */
 #include "benchorch.h"
 #include "table.h"
@@ -83,14 +88,28 @@ benchorch_read_slot(const Claim *claim)
 
 /* ------------------------------------------------------------------ the chunks */
 
+/* The order of chunks: the most urgent first, the longest first among equals. */
+typedef struct Rank
+{
+	int32		priority;
+	int32		work;
+	int64		id;
+} Rank;
+
+static bool
+precedes(const Rank *a, const Rank *b)
+{
+	if (a->priority != b->priority)
+		return a->priority < b->priority;
+	return a->work != b->work ? a->work > b->work : a->id < b->id;
+}
+
 /* Where chunks of a hardware begin (beginning.c): none stands before that. */
 typedef struct Place
 {
 	uint64		generation;		/* in which that is believed */
 	int32		hardware;
-	int32		priority;
-	int32		work;
-	int64		id;
+	Rank		rank;
 } Place;
 
 static Place own_place;			/* of the worker's hardware */
@@ -99,14 +118,14 @@ static Place any_place;			/* of those for any */
 /* The parts of an index scan that begins in its midst. */
 typedef enum Part
 {
-	FROM_PLACE,					/* priority and work of the place */
+	FROM_PLACE,					/* its priority and work */
 	LESS_WORK,					/* its priority */
 	LESS_URGENT,
 	WHOLE,						/* all of the hardware, or of the lane */
 	NO_PART
 } Part;
 
-/* Chunks of a hardware or of a lane, the most urgent first, the longest first among equals. */
+/* Chunks of a hardware or of a lane, in the order in which they stand. */
 typedef struct Chunks
 {
 	const Claim *claim;
@@ -116,7 +135,7 @@ typedef struct Chunks
 	Table	   *table;			/* the one of them that is scanned */
 	int32		key;			/* the hardware, or the lane */
 	Part		part;
-	Place		from;			/* where the first part begins */
+	Rank		from;			/* where the first part begins */
 	Place	   *first;			/* to be noted with the first chunk; NULL: no more */
 	uint64		generation;
 } Chunks;
@@ -144,24 +163,24 @@ close_chunks(Chunks *chunks)
 static void
 scan_part(Chunks *chunks)
 {
-	const Place *place = &chunks->from;
+	const Rank *from = &chunks->from;
 	ScanKeyData keys[4];
 	int			n = 0;
 
 	INT4_KEY(keys[n++], 1, BTEqualStrategyNumber, F_INT4EQ, chunks->key);
 	if (chunks->part == FROM_PLACE || chunks->part == LESS_WORK)
-		INT4_KEY(keys[n++], 2, BTEqualStrategyNumber, F_INT4EQ, place->priority);
+		INT4_KEY(keys[n++], 2, BTEqualStrategyNumber, F_INT4EQ, from->priority);
 	else
 		INT4_KEY(keys[n++], 2, BTLessEqualStrategyNumber, F_INT4LE, chunks->claim->threshold);
 	if (chunks->part == FROM_PLACE)
 	{
-		INT4_KEY(keys[n++], 3, BTEqualStrategyNumber, F_INT4EQ, place->work);
-		ScanKeyInit(&keys[n++], 4, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(place->id));
+		INT4_KEY(keys[n++], 3, BTEqualStrategyNumber, F_INT4EQ, from->work);
+		ScanKeyInit(&keys[n++], 4, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from->id));
 	}
 	else if (chunks->part == LESS_WORK)
-		INT4_KEY(keys[n++], 3, BTLessStrategyNumber, F_INT4LT, place->work);
+		INT4_KEY(keys[n++], 3, BTLessStrategyNumber, F_INT4LT, from->work);
 	else if (chunks->part == LESS_URGENT)
-		INT4_KEY(keys[n++], 2, BTGreaterStrategyNumber, F_INT4GT, place->priority);
+		INT4_KEY(keys[n++], 2, BTGreaterStrategyNumber, F_INT4GT, from->priority);
 	benchorch_scan(chunks->table, keys, n);
 }
 
@@ -172,12 +191,12 @@ scan_hardware(Chunks *chunks, int32 hardware)
 
 	chunks->table = chunks->of_hardware;
 	chunks->key = hardware;
-	chunks->from = *place;
+	chunks->from = place->rank;
 	chunks->first = place;
 	chunks->generation = benchorch_chunk_generation();
 	chunks->part = WHOLE;
 	if (place->generation == chunks->generation && place->hardware == hardware)
-		chunks->part = place->priority <= chunks->claim->threshold ? FROM_PLACE : NO_PART;
+		chunks->part = place->rank.priority <= chunks->claim->threshold ? FROM_PLACE : NO_PART;
 	if (chunks->part != NO_PART)
 		scan_part(chunks);
 }
@@ -192,41 +211,53 @@ scan_lane(Chunks *chunks, int32 lane_id)
 	scan_part(chunks);
 }
 
-/* Where choose() has left it. */
-static void
-return_to_lane(Chunks *chunks)
-{
-	chunks->table = chunks->of_lanes;
-	chunks->key = chunks->slot->warm_lane;
-	chunks->first = NULL;
-	chunks->part = WHOLE;
-}
-
 static Datum
 chunk_datum(const Chunks *chunks, int column)
 {
 	return benchorch_row_datum(chunks->table, column);
 }
 
-static int32
-next_priority(int32 priority)
+static Rank
+standing(const Chunks *chunks)
 {
-	return priority < PG_INT32_MAX ? priority + 1 : PG_INT32_MAX;
+	return (Rank){
+		DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_PRIORITY)), DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_WORK)),
+		DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID))
+	};
+}
+
+static int32
+int32_at(const Chunks *chunks, int column, int position)
+{
+	const int32 *elements = (const int32 *) ARR_DATA_PTR(DatumGetArrayTypeP(chunk_datum(chunks, column)));
+
+	return elements[position - 1];
+}
+
+/* Where it belongs. */
+static Rank
+head(const Chunks *chunks)
+{
+	int			next = DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_NEXT));
+
+	return (Rank){
+		int32_at(chunks, LANE_CHUNK_PRIORITIES, next), int32_at(chunks, LANE_CHUNK_WORKS, next),
+		DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID))
+	};
 }
 
 /* Goes to the next chunk; false where there is none. */
 static bool
 next_chunk(Chunks *chunks)
 {
+	int32		threshold = chunks->claim->threshold;
+
 	while (chunks->part != NO_PART)
 	{
 		if (benchorch_next_row(chunks->table))
 		{
 			if (chunks->first)
-				*chunks->first = (Place){
-					chunks->generation, chunks->key, DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_PRIORITY)),
-					DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_WORK)),
-					DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID))};
+				*chunks->first = (Place){chunks->generation, chunks->key, standing(chunks)};
 			chunks->first = NULL;
 			return true;
 		}
@@ -234,8 +265,8 @@ next_chunk(Chunks *chunks)
 		if (chunks->part != NO_PART)
 			scan_part(chunks);
 	}
-	if (chunks->first)
-		*chunks->first = (Place){chunks->generation, chunks->key, next_priority(chunks->claim->threshold), PG_INT32_MAX, 0};
+	if (chunks->first && threshold < PG_INT32_MAX)
+		*chunks->first = (Place){chunks->generation, chunks->key, {threshold + 1, PG_INT32_MAX, 0}};
 	chunks->first = NULL;
 	return false;
 }
@@ -254,7 +285,7 @@ fits(const Chunks *chunks)
 	const KeptWorker *worker = chunks->slot->worker;
 	int32		framework = DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_FRAMEWORK));
 
-	if (DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_PRIORITY)) > claim->threshold ||
+	if (head(chunks).priority > claim->threshold ||
 		DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_GPUS)) > worker->gpus ||
 		(claim->has_model && !uuid_is(chunk_datum(chunks, LANE_CHUNK_MODEL), &claim->model_version_id)))
 		return false;
@@ -277,14 +308,42 @@ is_takeable(const Chunks *chunks)
 
 /* ------------------------------------------------------------------ which lane */
 
-/* The most urgent priority of what may be taken; where nothing may, the maximum. */
+/*
+ * Goes to the chunk that may be taken, is not held by others (if it is to be
+ * free) and has the best head; false where there is none.
+ */
+static bool
+best_chunk(Chunks *chunks, bool free)
+{
+	ItemPointerData address;
+	Rank		best;
+	bool		found = false;
+
+	while (next_chunk(chunks))
+	{
+		Rank		stands = standing(chunks);
+		Rank		rank = head(chunks);
+
+		if (found && !precedes(&stands, &best))
+			break;
+		if ((found && !precedes(&rank, &best)) || !is_takeable(chunks) || (free && benchorch_is_held(chunks->table)))
+			continue;
+		if (!precedes(&stands, &rank))
+			return true;
+		found = true;
+		best = rank;
+		address = benchorch_row_address(chunks->table);
+	}
+	if (found)
+		benchorch_go_to_row(chunks->table, &address);
+	return found;
+}
+
+/* The most urgent priority of what may be taken, where the scan then stands; where nothing may, the maximum. */
 static int64
 most_urgent(Chunks *chunks)
 {
-	while (next_chunk(chunks))
-		if (is_takeable(chunks))
-			return DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_PRIORITY));
-	return PG_INT64_MAX;
+	return best_chunk(chunks, false) ? head(chunks).priority : PG_INT64_MAX;
 }
 
 /* Which hardware's chunks are the most urgent: the worker's own, or those for any (0); -1 where neither has one. */
@@ -311,13 +370,13 @@ known_bound(const Place *place, int32 hardware)
 {
 	bool		believed = place->generation == benchorch_chunk_generation() && place->hardware == hardware;
 
-	return believed ? place->priority : PG_INT32_MIN;
+	return believed ? place->rank.priority : PG_INT32_MIN;
 }
 
 /*
  * Which hardware's chunks to look at, -1 where there is nothing.  The warm lane
- * wins unless the best is more urgent by more than the cost of a switch; then
- * the scan stands at its first chunk.
+ * wins unless the best is more urgent by more than the cost of a switch; its
+ * scan stands at its best chunk then.
  */
 static int32
 choose(Chunks *chunks, bool *warm)
@@ -349,7 +408,7 @@ choose(Chunks *chunks, bool *warm)
 /* Chunks that are to avoid this worker, and that no other live worker fits. */
 static Statement free_avoided = {
 	.sql = "UPDATE benchorch.lane_chunks SET avoid_worker_id = NULL WHERE id = ANY (ARRAY(SELECT c.id"
-	" FROM benchorch.lane_chunks c WHERE c.priority <= $1 AND c.framework_id = ANY ($2) AND c.gpus <= $3"
+	" FROM benchorch.lane_chunks c WHERE c.priority <= $1 AND c.priorities[c.next] <= $1 AND c.framework_id = ANY ($2) AND c.gpus <= $3"
 	" AND ($5 IS NULL OR c.model_version_id = $5)"
 	" AND c.hardware_config_id IN (0, $6) AND c.avoid_worker_id = $4 AND NOT EXISTS ("
 	"  SELECT FROM benchorch.workers w JOIN benchorch.worker_leases l ON l.worker_id = w.id"
@@ -528,7 +587,8 @@ typedef struct Hints
 static TM_Result
 take_hints(Chunks *chunks, Hints *hints, Share *share)
 {
-	static const int columns[] = {LANE_CHUNK_NEXT, LANE_CHUNK_PRIORITY, LANE_CHUNK_WORK, LANE_CHUNK_WORK_LEFT};
+	static const int columns[] = {LANE_CHUNK_NEXT, LANE_CHUNK_WORK_LEFT, LANE_CHUNK_PRIORITY, LANE_CHUNK_WORK};
+	bool		goes_on = chunks->table == chunks->of_lanes;
 	int32		threshold = chunks->claim->threshold;
 	bool		first = chunks->claim->taken + hints->n == 0;
 	int			length;
@@ -548,11 +608,11 @@ take_hints(Chunks *chunks, Hints *hints, Share *share)
 	else if (next > start)
 	{
 		Datum		advanced[4] = {
-			Int32GetDatum(next + 1), Int32GetDatum(priorities[next]), Int32GetDatum(works[next]),
-			Int64GetDatum(DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_WORK_LEFT)) - work)
+			Int32GetDatum(next + 1), Int64GetDatum(DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_WORK_LEFT)) - work),
+			Int32GetDatum(priorities[next]), Int32GetDatum(works[next])
 		};
 
-		result = benchorch_update_row(chunks->table, columns, advanced, lengthof(columns));
+		result = benchorch_update_row(chunks->table, columns, advanced, goes_on ? 2 : 4);
 	}
 	if (result != TM_Ok)
 		return result;
@@ -566,27 +626,29 @@ take_hints(Chunks *chunks, Hints *hints, Share *share)
 	return TM_Ok;
 }
 
-/*
- * Takes hints off the first chunk of the scan that may be taken and that nobody
- * is at; its lane, or 0 where there is no such chunk.  Stands the scan at a
- * chunk already, that is the first to be looked at.
- */
+/* The same where somebody may have come first; the chunk's lane, or 0 where it is not to be had. */
 static int32
-pop_chunk(Chunks *chunks, bool stands, Hints *hints, Share *share)
+take_chunk(Chunks *chunks, Hints *hints, Share *share)
 {
-	for (; stands || next_chunk(chunks); stands = false)
-	{
-		TM_Result	result;
+	TM_Result	result;
 
-		if (!is_takeable(chunks) || benchorch_is_held(chunks->table))
-			continue;
+	if (benchorch_is_held(chunks->table))
+		return 0;
+	result = take_hints(chunks, hints, share);
+	if (benchorch_is_free_now(chunks->table, result) && is_takeable(chunks))
 		result = take_hints(chunks, hints, share);
-		if (benchorch_is_free_now(chunks->table, result) && is_takeable(chunks))
-			result = take_hints(chunks, hints, share);
-		if (result == TM_Ok)
-			return DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_LANE));
-	}
-	return 0;
+	return result == TM_Ok ? DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_LANE)) : 0;
+}
+
+/* Takes hints off the best chunk of the scan that may be taken and that nobody is at; its lane, or 0. */
+static int32
+pop_chunk(Chunks *chunks, Hints *hints, Share *share)
+{
+	int32		lane_id = 0;
+
+	while (lane_id == 0 && best_chunk(chunks, true))
+		lane_id = take_chunk(chunks, hints, share);
+	return lane_id;
 }
 
 /*
@@ -622,15 +684,20 @@ claim_lane(Chunks *chunks, Claim *claim)
 			lane_id = 0;
 			if (warm)
 			{
-				return_to_lane(chunks);
-				lane_id = pop_chunk(chunks, true, hints, &share);
+				chunks->table = chunks->of_lanes;
+				lane_id = take_chunk(chunks, hints, &share);
+				if (lane_id == 0)
+				{
+					scan_lane(chunks, chunks->slot->warm_lane);
+					lane_id = pop_chunk(chunks, hints, &share);
+				}
 				if (lane_id == 0)	/* others hold the warm lane's chunks */
 					hardware = choose_hardware(chunks, &priority);
 			}
 			if (lane_id == 0 && hardware >= 0)
 			{
 				scan_hardware(chunks, hardware);
-				popped = lane_id = pop_chunk(chunks, false, hints, &share);
+				popped = lane_id = pop_chunk(chunks, hints, &share);
 			}
 		}
 		while (popped && share.configs > 0)
@@ -638,7 +705,7 @@ claim_lane(Chunks *chunks, Claim *claim)
 			int			had = hints->n;
 
 			scan_lane(chunks, lane_id);
-			popped = pop_chunk(chunks, false, hints, &share);
+			popped = pop_chunk(chunks, hints, &share);
 			if (hints->n == had)
 				break;
 		}

@@ -232,7 +232,7 @@ CREATE INDEX lane_chunks_lane ON benchorch.lane_chunks (lane_id, priority, work 
 CREATE INDEX lane_chunks_hardware ON benchorch.lane_chunks (hardware_config_id, priority, work DESC, id);
 CREATE INDEX lane_chunks_model ON benchorch.lane_chunks (model_version_id, priority, id);
 COMMENT ON TABLE benchorch.lane_chunks IS 'Ready configs of one lane, by priority, longest first among equals (derived); hardware 0 is any';
-COMMENT ON COLUMN benchorch.lane_chunks.priority IS 'of the config at next; so is work';
+COMMENT ON COLUMN benchorch.lane_chunks.priority IS 'where the chunk stands in the order: that of the config at next, or of one before it; so is work';
 COMMENT ON COLUMN benchorch.lane_chunks.works IS 'milliseconds that each config is expected to take; where nothing is known, one for each token of its batch';
 COMMENT ON COLUMN benchorch.lane_chunks.work_left IS 'sum of works from next on';
 

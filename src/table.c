@@ -220,6 +220,20 @@ benchorch_row_datum(Table *table, int column)
 	return value;
 }
 
+ItemPointerData
+benchorch_row_address(const Table *table)
+{
+	return table->row->tts_tid;
+}
+
+void
+benchorch_go_to_row(Table *table, ItemPointer address)
+{
+	table->locked = false;
+	if (!table_tuple_fetch_row_version(table->rel, address, table->snapshot, table->row))
+		elog(ERROR, "a row of benchorch.%s is gone", RelationGetRelationName(table->rel));
+}
+
 /* ------------------------------------------------------------------ changing */
 
 void

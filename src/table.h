@@ -149,6 +149,10 @@ extern bool benchorch_has_row(const char *name, const char *index, Datum key, Re
 extern Datum benchorch_row_value(Table *table, int column, bool *isnull);
 extern Datum benchorch_row_datum(Table *table, int column);
 
+/* Where it stands in the table, and back to it from further on in the scan. */
+extern ItemPointerData benchorch_row_address(const Table *table);
+extern void benchorch_go_to_row(Table *table, ItemPointer address);
+
 /* Is somebody else changing or locking the row, as far as a look at it tells?  Spares trying to change it. */
 extern bool benchorch_is_held(Table *table);
 
