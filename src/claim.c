@@ -97,6 +97,7 @@ record(Claim *claim, bool swept)
 	values[CLAIM_RESTORED - 1] = BoolGetDatum(false);
 	values[CLAIM_CONFIGS - 1] = benchorch_int64_array(claim->ids, claim->taken);
 	benchorch_add_row(claims, values, nulls);
+	benchorch_remember_claim(claim->claim_id, benchorch_written_address(claims));
 	benchorch_close_table(claims);
 
 	benchorch_count_moves(claim->models, claim->taken, CONFIG_PENDING, CONFIG_RUNNING);

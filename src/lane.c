@@ -21,6 +21,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
+#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 /* ------------------------------------------------------------------ the worker */
@@ -53,6 +54,7 @@ static int32
 renew_lease(const Claim *claim, int32 lane_id)
 {
 	static const int columns[] = {LEASE_EXPIRES_AT, LEASE_HEARTBEAT_AT, LEASE_LANE};
+	static ItemPointerData written; /* where the session has left the last one */
 	Table	   *leases = benchorch_open_table("worker_leases", "worker_leases_pkey", RowExclusiveLock);
 	Datum		values[4] = {
 		UUIDPGetDatum(&claim->worker_id),
@@ -61,7 +63,8 @@ renew_lease(const Claim *claim, int32 lane_id)
 		Int32GetDatum(lane_id)
 	};
 	int			n = lane_id ? 3 : 2;
-	bool		found = benchorch_find_row(leases, values[0], F_UUID_EQ);
+	bool		found = benchorch_find_row_at(leases, &written, LEASE_WORKER, values[0], uuid_eq) ||
+		benchorch_find_row(leases, values[0], F_UUID_EQ);
 
 	if (found && benchorch_is_plain(leases) && benchorch_update_row(leases, columns, values + 1, n) != TM_Ok)
 		found = benchorch_lock_row(leases, true) && benchorch_update_row(leases, columns, values + 1, n) == TM_Ok;
@@ -70,6 +73,8 @@ renew_lease(const Claim *claim, int32 lane_id)
 	if (!found || !benchorch_is_plain(leases))
 		benchorch_run(&set_lease, (Datum[]){values[0], values[1], values[2], Int32GetDatum(lane_id)},
 					  lane_id ? NULL : "   n");
+	else
+		written = benchorch_written_address(leases);
 	benchorch_close_table(leases);
 	return lane_id;
 }
@@ -130,7 +135,7 @@ typedef struct Chunks
 {
 	const Claim *claim;
 	const Slot *slot;
-	Table	   *of_hardware;
+	Table	   *of_hardware;	/* NULL until it is needed */
 	Table	   *of_lanes;
 	Table	   *table;			/* the one of them that is scanned */
 	int32		key;			/* the hardware, or the lane */
@@ -146,14 +151,14 @@ open_chunks(Chunks *chunks, const Claim *claim, const Slot *slot)
 	*chunks = (Chunks){
 		.claim = claim,
 		.slot = slot,
-		.of_hardware = benchorch_open_table("lane_chunks", "lane_chunks_hardware", RowExclusiveLock),
 		.of_lanes = benchorch_open_table("lane_chunks", "lane_chunks_lane", RowExclusiveLock)};
 }
 
 static void
 close_chunks(Chunks *chunks)
 {
-	benchorch_close_table(chunks->of_hardware);
+	if (chunks->of_hardware)
+		benchorch_close_table(chunks->of_hardware);
 	benchorch_close_table(chunks->of_lanes);
 }
 
@@ -189,6 +194,8 @@ scan_hardware(Chunks *chunks, int32 hardware)
 {
 	Place	   *place = hardware ? &own_place : &any_place;
 
+	if (chunks->of_hardware == NULL)
+		chunks->of_hardware = benchorch_open_table("lane_chunks", "lane_chunks_hardware", RowExclusiveLock);
 	chunks->table = chunks->of_hardware;
 	chunks->key = hardware;
 	chunks->from = place->rank;

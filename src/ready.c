@@ -27,6 +27,7 @@
 #include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(benchorch_configs_inserted);
+PG_FUNCTION_INFO_V1(benchorch_configs_delayed);
 PG_FUNCTION_INFO_V1(benchorch_refeed);
 
 /* A pending config as the chunks need it. */
@@ -212,7 +213,24 @@ benchorch_chunk_sequence(void)
 	return benchorch_oid("priority_chunks_id_seq");
 }
 
-/* Puts pending configs into chunks, and tells all sessions so with the commit; sorts the array. */
+/* Something is ready, or will be at a time: all sessions hear of it with the commit (beginning.c). */
+static void
+tell_readiness(void)
+{
+	CacheInvalidateRelcacheByRelid(benchorch_chunk_sequence());
+}
+
+/* A statement has put something into delayed_configs. */
+Datum
+benchorch_configs_delayed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "benchorch.configs_delayed() is a trigger");
+	tell_readiness();
+	return PointerGetDatum(NULL);
+}
+
+/* Puts pending configs into chunks; sorts the array. */
 static void
 feed(ReadyConfig *configs, int n, const pg_uuid_t *avoid_worker)
 {
@@ -224,7 +242,7 @@ feed(ReadyConfig *configs, int n, const pg_uuid_t *avoid_worker)
 		return;
 	per_chunk = AllocSetContextCreate(CurrentMemoryContext, "benchorch chunk", ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(per_chunk);
-	CacheInvalidateRelcacheByRelid(benchorch_chunk_sequence());
+	tell_readiness();
 	qsort(configs, n, sizeof(ReadyConfig), by_lane);
 	for (int start = 0; start < n; start = end)
 	{

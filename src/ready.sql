@@ -16,6 +16,15 @@ CREATE TRIGGER configs_inserted AFTER INSERT ON benchorch.benchmark_configs
 	REFERENCING NEW TABLE AS inserted
 	FOR EACH STATEMENT EXECUTE FUNCTION benchorch.configs_inserted();
 
+CREATE FUNCTION benchorch.configs_delayed() RETURNS trigger
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'benchorch_configs_delayed';
+COMMENT ON FUNCTION benchorch.configs_delayed() IS 'Trigger: sessions look anew when the next retry time comes';
+
+CREATE TRIGGER configs_delayed AFTER INSERT OR UPDATE ON benchorch.delayed_configs
+	FOR EACH STATEMENT EXECUTE FUNCTION benchorch.configs_delayed();
+ALTER TABLE benchorch.delayed_configs ENABLE ALWAYS TRIGGER configs_delayed;
+
 /* Deleting is archiving: nothing is lost. */
 CREATE FUNCTION benchorch.configs_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER

@@ -62,7 +62,7 @@ struct ConfigTable
 	int			run_end;		/* up to which the scan goes */
 	int64		at_id;			/* where it stands */
 	Relation	rel;
-	Relation	index;			/* its primary key */
+	Relation	index;			/* its primary key; these two: NULL until it is asked */
 	IndexScanDesc scan;
 	Buffer		page;			/* that was looked at last, pinned */
 	BlockNumber pages;			/* 0: not yet counted */
@@ -160,15 +160,12 @@ benchorch_open_configs(const int64 *ids, int n)
 	table->ids = ids;
 	table->n = n;
 	table->rel = table_open(configs_oid(), RowExclusiveLock);
-	list_free(RelationGetIndexList(table->rel));	/* finds rd_pkindex */
-	table->index = index_open(table->rel->rd_pkindex, RowExclusiveLock);
 	table->user_triggers = has_user_triggers(table->rel->trigdesc);
 
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	table->snapshot = GetActiveSnapshot();
 	table->command = GetCurrentCommandId(true);
-	table->scan = compat_index_beginscan(table->rel, table->index, table->snapshot, 2);
 	table->page = InvalidBuffer;
 
 	table->old = table_slot_create(table->rel, NULL);
@@ -186,14 +183,17 @@ benchorch_close_configs(ConfigTable *table)
 		ExecCloseIndices(table->info);
 		FreeExecutorState(table->estate);
 	}
-	index_endscan(table->scan);
+	if (table->scan)
+	{
+		index_endscan(table->scan);
+		index_close(table->index, NoLock);
+	}
 	if (BufferIsValid(table->page))
 		ReleaseBuffer(table->page);
 	ExecDropSingleTupleTableSlot(table->old);
 	ExecDropSingleTupleTableSlot(table->new);
 	ExecDropSingleTupleTableSlot(table->formed);
 	PopActiveSnapshot();
-	index_close(table->index, NoLock);
 	table_close(table->rel, NoLock);
 	CommandCounterIncrement();
 }
@@ -322,6 +322,14 @@ find_remembered(ConfigTable *table, int64 config_id)
 		found_id(table) == config_id;
 }
 
+static void
+ask_index(ConfigTable *table)
+{
+	list_free(RelationGetIndexList(table->rel));	/* finds rd_pkindex */
+	table->index = index_open(table->rel->rd_pkindex, RowExclusiveLock);
+	table->scan = compat_index_beginscan(table->rel, table->index, table->snapshot, 2);
+}
+
 /*
  * Finds the next of the ids.  The configs of a lane stand side by side, so ids
  * that are near each other are read by one scan of the index.
@@ -339,6 +347,8 @@ find_row(ConfigTable *table, int64 config_id)
 	{
 		ScanKeyData keys[2];
 
+		if (table->scan == NULL)
+			ask_index(table);
 		for (table->run_end = table->next + 1; table->run_end < table->n; table->run_end++)
 			if (table->ids[table->run_end] - table->ids[table->run_end - 1] > NEAR)
 				break;

@@ -36,7 +36,8 @@
 struct Table
 {
 	Relation	rel;
-	Relation	index;			/* NULL: rows come one after the other */
+	const char *index_name;		/* NULL: rows come one after the other */
+	Relation	index;			/* NULL until a scan needs it */
 	IndexScanDesc by_index;		/* of these two the one that is under way */
 	TableScanDesc by_table;
 	Snapshot	snapshot;		/* of the scan */
@@ -89,8 +90,7 @@ benchorch_open_table(const char *name, const char *index, LOCKMODE mode)
 	Table	   *table = palloc0(sizeof(Table));
 
 	table->rel = table_open(benchorch_oid(name), mode);
-	if (index)
-		table->index = index_open(benchorch_oid(index), AccessShareLock);
+	table->index_name = index;
 	table->row = table_slot_create(table->rel, NULL);
 	return table;
 }
@@ -147,15 +147,23 @@ benchorch_close_table(Table *table)
 
 /* ------------------------------------------------------------------- reading */
 
-void
-benchorch_scan(Table *table, ScanKeyData *keys, int n)
+static void
+begin_scan(Table *table)
 {
 	end_scan(table);
 	CommandCounterIncrement();
 	table->snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	table->locked = false;
-	if (table->index)
+}
+
+void
+benchorch_scan(Table *table, ScanKeyData *keys, int n)
+{
+	begin_scan(table);
+	if (table->index_name)
 	{
+		if (table->index == NULL)
+			table->index = index_open(benchorch_oid(table->index_name), AccessShareLock);
 		table->by_index = compat_index_beginscan(table->rel, table->index, table->snapshot, n);
 		index_rescan(table->by_index, keys, n, NULL, 0);
 	}
@@ -180,6 +188,16 @@ benchorch_find_row(Table *table, Datum key, RegProcedure equal)
 	ScanKeyInit(&scan_key, 1, BTEqualStrategyNumber, equal, key);
 	benchorch_scan(table, &scan_key, 1);
 	return benchorch_next_row(table);
+}
+
+bool
+benchorch_find_row_at(Table *table, ItemPointer address, int column, Datum key, PGFunction equal)
+{
+	begin_scan(table);
+	return ItemPointerIsValid(address) &&
+		ItemPointerGetBlockNumber(address) < RelationGetNumberOfBlocks(table->rel) &&
+		table_tuple_fetch_row_version(table->rel, address, table->snapshot, table->row) &&
+		DatumGetBool(DirectFunctionCall2(equal, benchorch_row_datum(table, column), key));
 }
 
 bool
@@ -218,6 +236,12 @@ benchorch_row_datum(Table *table, int column)
 	if (isnull)
 		elog(ERROR, "column %d of benchorch.%s is NULL", column, RelationGetRelationName(table->rel));
 	return value;
+}
+
+ItemPointerData
+benchorch_written_address(const Table *table)
+{
+	return table->new->tts_tid;
 }
 
 ItemPointerData

@@ -142,6 +142,12 @@ extern bool benchorch_find_row(Table *table, Datum key, RegProcedure equal);
 /* The last of them. */
 extern bool benchorch_find_last_row(Table *table, Datum key, RegProcedure equal);
 
+/*
+ * The row of which a column is this key, where it still stands at an address at
+ * which this session has written it.  Spares asking the index.
+ */
+extern bool benchorch_find_row_at(Table *table, ItemPointer address, int column, Datum key, PGFunction equal);
+
 /* The same as a single step. */
 extern bool benchorch_has_row(const char *name, const char *index, Datum key, RegProcedure equal);
 
@@ -149,7 +155,10 @@ extern bool benchorch_has_row(const char *name, const char *index, Datum key, Re
 extern Datum benchorch_row_value(Table *table, int column, bool *isnull);
 extern Datum benchorch_row_datum(Table *table, int column);
 
-/* Where it stands in the table, and back to it from further on in the scan. */
+/* Where the row stands that was written last. */
+extern ItemPointerData benchorch_written_address(const Table *table);
+
+/* Where the row found stands, and back to it from further on in the scan. */
 extern ItemPointerData benchorch_row_address(const Table *table);
 extern void benchorch_go_to_row(Table *table, ItemPointer address);
 
