@@ -120,6 +120,16 @@ typedef struct Place
 static Place own_place;			/* of the worker's hardware */
 static Place any_place;			/* of those for any */
 
+/* The chunk that this session has taken from last, while it has ids left. */
+static struct
+{
+	uint64		generation;		/* in which it may be gone on with */
+	int32		lane_id;
+	int64		id;
+	ItemPointerData address;
+	Rank		bound;			/* as long as its head precedes that, it is its lane's best */
+} own;
+
 /* The parts of an index scan that begins in its midst. */
 typedef enum Part
 {
@@ -143,7 +153,10 @@ typedef struct Chunks
 	Rank		from;			/* where the first part begins */
 	Place	   *first;			/* to be noted with the first chunk; NULL: no more */
 	uint64		generation;
+	Rank		bound;			/* what else the scan has seen, and what is behind, has no head before that */
 } Chunks;
+
+static const Rank last_rank = {PG_INT32_MAX, PG_INT32_MIN, PG_INT64_MAX};
 
 static void
 open_chunks(Chunks *chunks, const Claim *claim, const Slot *slot)
@@ -151,7 +164,8 @@ open_chunks(Chunks *chunks, const Claim *claim, const Slot *slot)
 	*chunks = (Chunks){
 		.claim = claim,
 		.slot = slot,
-		.of_lanes = benchorch_open_table("lane_chunks", "lane_chunks_lane", RowExclusiveLock)};
+		.of_lanes = benchorch_open_table("lane_chunks", "lane_chunks_lane", RowExclusiveLock),
+		.generation = benchorch_chunk_generation()};
 }
 
 static void
@@ -201,6 +215,7 @@ scan_hardware(Chunks *chunks, int32 hardware)
 	chunks->from = place->rank;
 	chunks->first = place;
 	chunks->generation = benchorch_chunk_generation();
+	chunks->bound = last_rank;
 	chunks->part = WHOLE;
 	if (place->generation == chunks->generation && place->hardware == hardware)
 		chunks->part = place->rank.priority <= chunks->claim->threshold ? FROM_PLACE : NO_PART;
@@ -214,6 +229,8 @@ scan_lane(Chunks *chunks, int32 lane_id)
 	chunks->table = chunks->of_lanes;
 	chunks->key = lane_id;
 	chunks->first = NULL;
+	chunks->generation = benchorch_chunk_generation();
+	chunks->bound = last_rank;
 	chunks->part = WHOLE;
 	scan_part(chunks);
 }
@@ -315,6 +332,13 @@ is_takeable(const Chunks *chunks)
 
 /* ------------------------------------------------------------------ which lane */
 
+static void
+bound_by(Chunks *chunks, const Rank *rank)
+{
+	if (precedes(rank, &chunks->bound))
+		chunks->bound = *rank;
+}
+
 /*
  * Goes to the chunk that may be taken, is not held by others (if it is to be
  * free) and has the best head; false where there is none.
@@ -323,7 +347,7 @@ static bool
 best_chunk(Chunks *chunks, bool free)
 {
 	ItemPointerData address;
-	Rank		best;
+	Rank		best = last_rank;
 	bool		found = false;
 
 	while (next_chunk(chunks))
@@ -332,14 +356,24 @@ best_chunk(Chunks *chunks, bool free)
 		Rank		rank = head(chunks);
 
 		if (found && !precedes(&stands, &best))
+		{
+			bound_by(chunks, &stands);
 			break;
-		if ((found && !precedes(&rank, &best)) || !is_takeable(chunks) || (free && benchorch_is_held(chunks->table)))
+		}
+		if (!precedes(&rank, &best) || !is_takeable(chunks) || (free && benchorch_is_held(chunks->table)))
+		{
+			bound_by(chunks, &rank);
 			continue;
-		if (!precedes(&stands, &rank))
-			return true;
-		found = true;
+		}
+		bound_by(chunks, &best);
 		best = rank;
 		address = benchorch_row_address(chunks->table);
+		found = true;
+		if (!precedes(&stands, &rank))
+		{
+			bound_by(chunks, &stands);
+			return true;		/* none behind it can be better */
+		}
 	}
 	if (found)
 		benchorch_go_to_row(chunks->table, &address);
@@ -380,6 +414,22 @@ known_bound(const Place *place, int32 hardware)
 	return believed ? place->rank.priority : PG_INT32_MIN;
 }
 
+/* Goes to the session's own chunk, where it is the best of the lane. */
+static bool
+own_chunk(Chunks *chunks, int32 lane_id)
+{
+	Rank		rank;
+
+	chunks->table = chunks->of_lanes;
+	if (own.generation != benchorch_chunk_generation() || own.lane_id != lane_id ||
+		!benchorch_find_row_at(chunks->table, &own.address, LANE_CHUNK_ID, Int64GetDatum(own.id), int8eq))
+		return false;
+	rank = head(chunks);
+	chunks->generation = own.generation;
+	chunks->bound = own.bound;
+	return precedes(&rank, &own.bound) && is_takeable(chunks);
+}
+
 /*
  * Which hardware's chunks to look at, -1 where there is nothing.  The warm lane
  * wins unless the best is more urgent by more than the cost of a switch; its
@@ -391,9 +441,12 @@ choose(Chunks *chunks, bool *warm)
 	const Slot *slot = chunks->slot;
 	int64		lane = PG_INT64_MAX;
 	int64		best;
+	Rank		bound;			/* of the lane */
 	int32		hardware;
 
-	if (slot->warm_lane)
+	if (slot->warm_lane && own_chunk(chunks, slot->warm_lane))
+		lane = head(chunks).priority;
+	else if (slot->warm_lane)
 	{
 		scan_lane(chunks, slot->warm_lane);
 		lane = most_urgent(chunks);
@@ -407,8 +460,11 @@ choose(Chunks *chunks, bool *warm)
 		if (*warm)
 			return hardware;
 	}
+	bound = chunks->bound;
 	hardware = choose_hardware(chunks, &best);
 	*warm = lane != PG_INT64_MAX && lane - best <= benchorch_lane_switch_cost;
+	if (*warm)
+		chunks->bound = bound;
 	return hardware;
 }
 
@@ -623,6 +679,14 @@ take_hints(Chunks *chunks, Hints *hints, Share *share)
 	}
 	if (result != TM_Ok)
 		return result;
+	own.generation = next < length ? chunks->generation : 0;
+	if (next < length)
+	{
+		own.lane_id = DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_LANE));
+		own.id = DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID));
+		own.address = next > start ? benchorch_written_address(chunks->table) : benchorch_row_address(chunks->table);
+		own.bound = chunks->bound;
+	}
 	memcpy(hints->ids + hints->n, ids + start, sizeof(int64) * (next - start));
 	memcpy(hints->priorities + hints->n, priorities + start, sizeof(int32) * (next - start));
 	hints->n += next - start;

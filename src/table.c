@@ -25,6 +25,7 @@
 #include "catalog/namespace.h"
 #include "compat.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/procarray.h"
 #include "tcop/utility.h"
 #include "utils/inval.h"
@@ -193,10 +194,17 @@ benchorch_find_row(Table *table, Datum key, RegProcedure equal)
 bool
 benchorch_find_row_at(Table *table, ItemPointer address, int column, Datum key, PGFunction equal)
 {
+	Buffer		page;
+
 	begin_scan(table);
-	return ItemPointerIsValid(address) &&
-		ItemPointerGetBlockNumber(address) < RelationGetNumberOfBlocks(table->rel) &&
-		table_tuple_fetch_row_version(table->rel, address, table->snapshot, table->row) &&
+	if (!ItemPointerIsValid(address) || !TTS_IS_BUFFERTUPLE(table->row) ||
+		ItemPointerGetBlockNumber(address) >= RelationGetNumberOfBlocks(table->rel))
+		return false;
+	/* as an index scan does it: a row that changes often needs the room of its old versions */
+	page = ReadBuffer(table->rel, ItemPointerGetBlockNumber(address));
+	compat_prune(table->rel, page);
+	ReleaseBuffer(page);
+	return table_tuple_fetch_row_version(table->rel, address, table->snapshot, table->row) &&
 		DatumGetBool(DirectFunctionCall2(equal, benchorch_row_datum(table, column), key));
 }
 

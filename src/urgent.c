@@ -3,12 +3,14 @@
  *
  * Priority chunks are taken in order; what somebody else is at is passed by.  A
  * chunk is taken only when its turn comes, so a claim holds no more of them
- * than it uses.
+ * than it uses.  A session that has left ids in one goes on with it as long as
+ * nothing is more urgent: among equals it has no need to look for the first.
  */
 #include "benchorch.h"
 #include "table.h"
 
 #include "miscadmin.h"
+#include "utils/fmgrprotos.h"
 
 /* Where the chunks begin (beginning.c). */
 static struct
@@ -17,6 +19,15 @@ static struct
 	int32		priority;
 	int64		id;
 } place;
+
+/* The chunk that this session has taken from last, while it has ids left. */
+static struct
+{
+	uint64		generation;		/* in which it may be gone on with */
+	int32		priority;
+	int64		id;
+	ItemPointerData address;
+} own;
 
 /* The parts of the scan of all models; that of one has but the last. */
 typedef enum Part
@@ -64,16 +75,40 @@ open_chunks(Chunks *chunks, const Claim *claim)
 {
 	*chunks = (Chunks){
 		.claim = claim,
-		.part = WHOLE,
-		.note = !claim->has_model,
+		.table = benchorch_open_table("priority_chunks",
+									  claim->has_model ? "priority_chunks_model" : "priority_chunks_priority",
+									  RowExclusiveLock),
 		.generation = benchorch_chunk_generation()};
-	chunks->table = benchorch_open_table("priority_chunks",
-										 claim->has_model ? "priority_chunks_model" : "priority_chunks_priority",
-										 RowExclusiveLock);
+}
+
+static void
+scan_chunks(Chunks *chunks)
+{
+	const Claim *claim = chunks->claim;
+
+	chunks->part = WHOLE;
+	chunks->note = !claim->has_model;
 	if (!claim->has_model && place.generation == chunks->generation)
 		chunks->part = place.priority <= claim->threshold ? FROM_PLACE : NO_PART;
 	if (chunks->part != NO_PART)
 		scan_part(chunks);
+}
+
+static bool
+is_takeable(const Chunks *chunks)
+{
+	return !benchorch_is_paused(chunks->claim, DatumGetUUIDP(benchorch_row_datum(chunks->table, PRIORITY_CHUNK_MODEL)));
+}
+
+/* Goes to the session's own chunk, where it is among the most urgent. */
+static bool
+own_chunk(Chunks *chunks)
+{
+	return !chunks->claim->has_model && own.generation == chunks->generation &&
+		place.generation == chunks->generation && own.priority == place.priority &&
+		own.priority <= chunks->claim->threshold &&
+		benchorch_find_row_at(chunks->table, &own.address, PRIORITY_CHUNK_ID, Int64GetDatum(own.id), int8eq) &&
+		is_takeable(chunks);
 }
 
 /* Goes to the next chunk of a model that is not paused; false where there is none. */
@@ -91,8 +126,7 @@ next_chunk(Chunks *chunks)
 				place.id = DatumGetInt64(benchorch_row_datum(chunks->table, PRIORITY_CHUNK_ID));
 				chunks->note = false;
 			}
-			if (!benchorch_is_paused(chunks->claim,
-									 DatumGetUUIDP(benchorch_row_datum(chunks->table, PRIORITY_CHUNK_MODEL))))
+			if (is_takeable(chunks))
 				return true;
 		}
 		chunks->part = chunks->part == FROM_PLACE ? LESS_URGENT : NO_PART;
@@ -112,9 +146,10 @@ typedef struct Hints
 
 /* Takes up to as many hints as are needed off the chunk as it was found; TM_Ok, or nothing has changed. */
 static TM_Result
-take_hints(Table *chunk, Hints *hints, int need)
+take_hints(const Chunks *chunks, Hints *hints, int need)
 {
 	static const int columns[] = {PRIORITY_CHUNK_NEXT};
+	Table	   *chunk = chunks->table;
 	int			length;
 	int64	   *ids = benchorch_array_int64(benchorch_row_datum(chunk, PRIORITY_CHUNK_IDS), &length);
 	int32		priority = DatumGetInt32(benchorch_row_datum(chunk, PRIORITY_CHUNK_PRIORITY));
@@ -128,12 +163,28 @@ take_hints(Table *chunk, Hints *hints, int need)
 		result = benchorch_update_row(chunk, columns, (Datum[]){Int32GetDatum(next + 1)}, 1);
 	if (result != TM_Ok)
 		return result;
+	own.generation = next < length ? chunks->generation : 0;
+	if (next < length)
+	{
+		own.priority = priority;
+		own.id = DatumGetInt64(benchorch_row_datum(chunk, PRIORITY_CHUNK_ID));
+		own.address = benchorch_written_address(chunk);
+	}
 	for (int i = start; i < next; i++)
 	{
 		hints->ids[hints->n] = ids[i];
 		hints->priorities[hints->n++] = priority;
 	}
 	return TM_Ok;
+}
+
+/* The same where somebody may have come first. */
+static void
+take_chunk(const Chunks *chunks, Hints *hints, int need)
+{
+	if (!benchorch_is_held(chunks->table) &&
+		benchorch_is_free_now(chunks->table, take_hints(chunks, hints, need)))
+		take_hints(chunks, hints, need);
 }
 
 /* One pass over the chunks that nobody else is at. */
@@ -151,10 +202,12 @@ benchorch_claim_most_urgent(Claim *claim)
 		/* collect as many ids as are needed ... */
 		hints->n = 0;
 		open_chunks(&chunks, claim);
+		if (own_chunk(&chunks))
+			take_chunk(&chunks, hints, need);
+		if (hints->n < need)
+			scan_chunks(&chunks);
 		while (hints->n < need && (more = next_chunk(&chunks)))
-			if (!benchorch_is_held(chunks.table) &&
-				benchorch_is_free_now(chunks.table, take_hints(chunks.table, hints, need)))
-				take_hints(chunks.table, hints, need);
+			take_chunk(&chunks, hints, need);
 		benchorch_close_table(chunks.table);
 		/* ... and take what of them is pending; stale ones call for another round */
 		if (hints->n > 0 && !benchorch_take(claim, hints->ids, hints->priorities, hints->n, 0))
@@ -170,6 +223,7 @@ benchorch_urgent_is_left(const Claim *claim)
 	bool		left;
 
 	open_chunks(&chunks, claim);
+	scan_chunks(&chunks);
 	left = next_chunk(&chunks);
 	benchorch_close_table(chunks.table);
 	return left;

@@ -31,10 +31,12 @@ SELECT c.config_id AS id, c.claim_id AS token, c.model_version_id, c.hardware_co
 FROM pg_catalog.set_config('synchronous_commit', 'off', true) AS unflushed, benchorch.claim_batch({batch}::int) AS c
 
 -- @complete
-SELECT count(*) FROM benchorch.update_many({ids}::bigint[], {tokens}::bigint[], 'completed')
+SELECT u.config_id, u.sqlstate FROM benchorch.update_many({ids}::bigint[], {tokens}::bigint[], 'completed') AS u
+WHERE u.sqlstate IS NOT NULL
 
 -- @store
-SELECT count(*) FROM benchorch.complete_many({ids}::bigint[], {tokens}::bigint[], {results}::text[])
+SELECT m.config_id, m.sqlstate FROM benchorch.complete_many({ids}::bigint[], {tokens}::bigint[], {results}::text[]) AS m
+WHERE m.sqlstate IS NOT NULL
 
 -- @settled
 SELECT count(*) FROM benchorch.benchmark_configs WHERE status = 'completed'
