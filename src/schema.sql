@@ -269,7 +269,7 @@ CREATE TABLE benchorch.claims
 );
 CREATE INDEX claims_worker ON benchorch.claims (worker_id);
 CREATE INDEX claims_restored ON benchorch.claims (claim_id) WHERE restored;
-CREATE SEQUENCE benchorch.claim_seq;
+CREATE SEQUENCE benchorch.claim_seq CACHE 32;
 COMMENT ON TABLE benchorch.claims IS 'One row a claim that may still hold configs; its key is the fencing token (passing)';
 COMMENT ON COLUMN benchorch.claims.worker_id IS 'NULL: a claim without worker, stale by reset_stale''s timeout';
 COMMENT ON COLUMN benchorch.claims.restored IS 'came with a restored dump: counts as expired';
@@ -440,9 +440,9 @@ CREATE TABLE benchorch.progress_deltas
 	failed			int NOT NULL,
 	skipped			int NOT NULL,
 	cancelled		int NOT NULL
-);
+) WITH (fillfactor = 50);
 CREATE INDEX progress_deltas_model ON benchorch.progress_deltas (model_version_id);
-COMMENT ON TABLE benchorch.progress_deltas IS 'Changes of each model''s counts, appended by every transition, folded by the sweep; their sums are the counts (derived)';
+COMMENT ON TABLE benchorch.progress_deltas IS 'Changes of each model''s counts, each session its own rows, folded by the sweep; their sums are the counts (derived)';
 
 CREATE TABLE benchorch.endgames
 (
