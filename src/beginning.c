@@ -7,11 +7,13 @@
  * index), and begins with it the next time: all before it are gone for good.
  *
  * Nobody who looks may miss one that has come in before that since.  Who feeds
- * chunks, or delays a config, tells all sessions with the commit, by a message about the sequence of
- * their ids, which nothing else changes (tell_readiness() in ready.c); and what this
- * session has used up itself comes back where it rolls back.  After either a
- * new generation begins, and places of an older one are no longer believed.  A
- * chunk that is only advanced moves towards the end.
+ * chunks, or delays a config, tells all sessions with the commit, by a message
+ * about the sequence of the chunks' ids, which nothing else changes
+ * (tell_readiness() in ready.c); and what this session has used up itself comes
+ * back where it rolls back.  After either a new generation begins, and what was
+ * seen in an older one is no longer believed: places, the session's own chunk,
+ * when the next retry is due.  A chunk that is only advanced moves towards the
+ * end, or stays.
  */
 #include "benchorch.h"
 
