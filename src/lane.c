@@ -152,8 +152,9 @@ typedef struct Chunks
 	Part		part;
 	Rank		from;			/* where the first part begins */
 	Place	   *first;			/* to be noted with the first chunk; NULL: no more */
-	uint64		generation;
-	Rank		bound;			/* what else the scan has seen, and what is behind, has no head before that */
+	uint64		generation;		/* in which that is believed */
+	Rank		lane_bound;		/* what else the lane's scan has seen, and what is behind, has no head before that */
+	uint64		lane_generation;	/* in which that is believed */
 } Chunks;
 
 static const Rank last_rank = {PG_INT32_MAX, PG_INT32_MIN, PG_INT64_MAX};
@@ -164,8 +165,7 @@ open_chunks(Chunks *chunks, const Claim *claim, const Slot *slot)
 	*chunks = (Chunks){
 		.claim = claim,
 		.slot = slot,
-		.of_lanes = benchorch_open_table("lane_chunks", "lane_chunks_lane", RowExclusiveLock),
-		.generation = benchorch_chunk_generation()};
+		.of_lanes = benchorch_open_table("lane_chunks", "lane_chunks_lane", RowExclusiveLock)};
 }
 
 static void
@@ -215,7 +215,6 @@ scan_hardware(Chunks *chunks, int32 hardware)
 	chunks->from = place->rank;
 	chunks->first = place;
 	chunks->generation = benchorch_chunk_generation();
-	chunks->bound = last_rank;
 	chunks->part = WHOLE;
 	if (place->generation == chunks->generation && place->hardware == hardware)
 		chunks->part = place->rank.priority <= chunks->claim->threshold ? FROM_PLACE : NO_PART;
@@ -229,8 +228,8 @@ scan_lane(Chunks *chunks, int32 lane_id)
 	chunks->table = chunks->of_lanes;
 	chunks->key = lane_id;
 	chunks->first = NULL;
-	chunks->generation = benchorch_chunk_generation();
-	chunks->bound = last_rank;
+	chunks->lane_generation = benchorch_chunk_generation();
+	chunks->lane_bound = last_rank;
 	chunks->part = WHOLE;
 	scan_part(chunks);
 }
@@ -332,11 +331,17 @@ is_takeable(const Chunks *chunks)
 
 /* ------------------------------------------------------------------ which lane */
 
+static bool
+scans_lane(const Chunks *chunks)
+{
+	return chunks->table == chunks->of_lanes;
+}
+
 static void
 bound_by(Chunks *chunks, const Rank *rank)
 {
-	if (precedes(rank, &chunks->bound))
-		chunks->bound = *rank;
+	if (scans_lane(chunks) && precedes(rank, &chunks->lane_bound))
+		chunks->lane_bound = *rank;
 }
 
 /*
@@ -425,8 +430,8 @@ own_chunk(Chunks *chunks, int32 lane_id)
 		!benchorch_find_row_at(chunks->table, &own.address, LANE_CHUNK_ID, Int64GetDatum(own.id), int8eq))
 		return false;
 	rank = head(chunks);
-	chunks->generation = own.generation;
-	chunks->bound = own.bound;
+	chunks->lane_generation = own.generation;
+	chunks->lane_bound = own.bound;
 	return precedes(&rank, &own.bound) && is_takeable(chunks);
 }
 
@@ -441,7 +446,6 @@ choose(Chunks *chunks, bool *warm)
 	const Slot *slot = chunks->slot;
 	int64		lane = PG_INT64_MAX;
 	int64		best;
-	Rank		bound;			/* of the lane */
 	int32		hardware;
 
 	if (slot->warm_lane && own_chunk(chunks, slot->warm_lane))
@@ -460,11 +464,8 @@ choose(Chunks *chunks, bool *warm)
 		if (*warm)
 			return hardware;
 	}
-	bound = chunks->bound;
 	hardware = choose_hardware(chunks, &best);
 	*warm = lane != PG_INT64_MAX && lane - best <= benchorch_lane_switch_cost;
-	if (*warm)
-		chunks->bound = bound;
 	return hardware;
 }
 
@@ -651,7 +652,7 @@ static TM_Result
 take_hints(Chunks *chunks, Hints *hints, Share *share)
 {
 	static const int columns[] = {LANE_CHUNK_NEXT, LANE_CHUNK_WORK_LEFT, LANE_CHUNK_PRIORITY, LANE_CHUNK_WORK};
-	bool		goes_on = chunks->table == chunks->of_lanes;
+	bool		goes_on = scans_lane(chunks);
 	int32		threshold = chunks->claim->threshold;
 	bool		first = chunks->claim->taken + hints->n == 0;
 	int			length;
@@ -679,13 +680,14 @@ take_hints(Chunks *chunks, Hints *hints, Share *share)
 	}
 	if (result != TM_Ok)
 		return result;
-	own.generation = next < length ? chunks->generation : 0;
-	if (next < length)
+	own.generation = 0;
+	if (goes_on && start < next && next < length)
 	{
+		own.generation = chunks->lane_generation;
 		own.lane_id = DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_LANE));
 		own.id = DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID));
-		own.address = next > start ? benchorch_written_address(chunks->table) : benchorch_row_address(chunks->table);
-		own.bound = chunks->bound;
+		own.address = benchorch_written_address(chunks->table);
+		own.bound = chunks->lane_bound;
 	}
 	memcpy(hints->ids + hints->n, ids + start, sizeof(int64) * (next - start));
 	memcpy(hints->priorities + hints->n, priorities + start, sizeof(int32) * (next - start));
