@@ -43,7 +43,8 @@ struct NewConfigs
 	Datum	   *defaults;
 	bool	   *default_nulls;
 	MemoryContext per_batch;
-	TupleTableSlot *slots[ROWS_AT_ONCE];
+	MemoryContext context;		/* of the slots */
+	TupleTableSlot *slots[ROWS_AT_ONCE];	/* NULL until a row has come so far */
 	int			n;				/* of them full */
 	Arrivals   *arrivals;
 	ConfigRow	row;			/* the next, as the caller fills it in */
@@ -135,8 +136,7 @@ benchorch_begin_insert(void)
 	recycle_index_pages(new);
 	new->command = GetCurrentCommandId(true);
 	new->per_batch = AllocSetContextCreate(CurrentMemoryContext, "benchorch new configs", ALLOCSET_DEFAULT_SIZES);
-	for (int i = 0; i < ROWS_AT_ONCE; i++)
-		new->slots[i] = table_slot_create(new->rel, NULL);
+	new->context = CurrentMemoryContext;
 	new->row.values = palloc(sizeof(Datum) * RelationGetNumberOfAttributes(new->rel));
 	new->row.nulls = palloc(sizeof(bool) * RelationGetNumberOfAttributes(new->rel));
 	new->arrivals = benchorch_begin_arrivals(RelationGetDescr(new->rel));
@@ -153,6 +153,19 @@ benchorch_blank_row(NewConfigs *new)
 	return &new->row;
 }
 
+static TupleTableSlot *
+next_slot(NewConfigs *new)
+{
+	if (new->slots[new->n] == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(new->context);
+
+		new->slots[new->n] = table_slot_create(new->rel, NULL);
+		MemoryContextSwitchTo(caller);
+	}
+	return new->slots[new->n++];
+}
+
 void
 benchorch_insert_row(NewConfigs *new)
 {
@@ -161,7 +174,7 @@ benchorch_insert_row(NewConfigs *new)
 
 	if (new->n == ROWS_AT_ONCE)
 		benchorch_flush_rows(new);
-	slot = new->slots[new->n++];
+	slot = next_slot(new);
 	benchorch_set_column(&new->row, new->row.columns.id, Int64GetDatum(nextval_internal(new->sequence, false)));
 	memcpy(slot->tts_values, new->row.values, sizeof(Datum) * natts);
 	memcpy(slot->tts_isnull, new->row.nulls, sizeof(bool) * natts);
@@ -193,7 +206,7 @@ void
 benchorch_end_insert(NewConfigs *new)
 {
 	benchorch_flush_rows(new);
-	for (int i = 0; i < ROWS_AT_ONCE; i++)
+	for (int i = 0; i < ROWS_AT_ONCE && new->slots[i]; i++)
 		ExecDropSingleTupleTableSlot(new->slots[i]);
 	ExecCloseIndices(new->info);
 	FreeExecutorState(new->estate);
