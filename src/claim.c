@@ -80,7 +80,7 @@ delete_finished(Table *claims, const pg_uuid_t *worker_id)
 			benchorch_delete_row(claims);
 }
 
-/* The claim's own row, and the counts of what it took.  What a completion has left of earlier claims goes with a sweep. */
+/* The claim's own row, and the counts of what it took; what completions have left of earlier claims goes with a sweep. */
 static void
 record(Claim *claim, bool swept)
 {
@@ -162,7 +162,7 @@ claim_for(FunctionCallInfo fcinfo, PutTaken put)
 	{
 		bool		more;
 
-		if (claim->has_worker)
+		if (slot.worker)
 		{
 			if (!slot.worker->active)
 				break;

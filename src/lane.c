@@ -86,7 +86,7 @@ benchorch_read_slot(const Claim *claim)
 
 	if (slot.worker == NULL)
 		benchorch_no_such_worker(&claim->worker_id);
-	if (slot.worker->active)
+	else if (slot.worker->active)
 		slot.warm_lane = renew_lease(claim, 0);
 	return slot;
 }
@@ -245,8 +245,7 @@ standing(const Chunks *chunks)
 {
 	return (Rank){
 		DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_PRIORITY)), DatumGetInt32(chunk_datum(chunks, LANE_CHUNK_WORK)),
-		DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID))
-	};
+		DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID))};
 }
 
 static int32
@@ -265,8 +264,7 @@ head(const Chunks *chunks)
 
 	return (Rank){
 		int32_at(chunks, LANE_CHUNK_PRIORITIES, next), int32_at(chunks, LANE_CHUNK_WORKS, next),
-		DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID))
-	};
+		DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID))};
 }
 
 /* Goes to the next chunk; false where there is none. */

@@ -119,7 +119,7 @@ enum
 };
 
 /* The OID of a relation of ours; InvalidOid: there is none.  The name must be a literal. */
-extern Oid	benchorch_oid(const char *name);
+extern Oid benchorch_oid(const char *name);
 
 /* A table that is open until benchorch_close_table(), and the row of it that was found last. */
 typedef struct Table Table;
