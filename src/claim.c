@@ -80,7 +80,7 @@ delete_finished(Table *claims, const pg_uuid_t *worker_id)
 			benchorch_delete_row(claims);
 }
 
-/* The claim's own row, and the counts of what it took; what completions have left of earlier claims goes with a sweep. */
+/* The claim's own row, and the counts of what it took; what is left of earlier claims goes with a sweep. */
 static void
 record(Claim *claim, bool swept)
 {

@@ -470,8 +470,8 @@ choose(Chunks *chunks, bool *warm)
 /* Chunks that are to avoid this worker, and that no other live worker fits. */
 static Statement free_avoided = {
 	.sql = "UPDATE benchorch.lane_chunks SET avoid_worker_id = NULL WHERE id = ANY (ARRAY(SELECT c.id"
-	" FROM benchorch.lane_chunks c WHERE c.priority <= $1 AND c.priorities[c.next] <= $1 AND c.framework_id = ANY ($2) AND c.gpus <= $3"
-	" AND ($5 IS NULL OR c.model_version_id = $5)"
+	" FROM benchorch.lane_chunks c WHERE c.priority <= $1 AND c.priorities[c.next] <= $1"
+	" AND c.framework_id = ANY ($2) AND c.gpus <= $3 AND ($5 IS NULL OR c.model_version_id = $5)"
 	" AND c.hardware_config_id IN (0, $6) AND c.avoid_worker_id = $4 AND NOT EXISTS ("
 	"  SELECT FROM benchorch.workers w JOIN benchorch.worker_leases l ON l.worker_id = w.id"
 	"  WHERE w.id <> $4 AND w.state = 'active' AND l.expires_at > pg_catalog.clock_timestamp()"
