@@ -23,9 +23,7 @@ static struct
 /* The chunk that this session has taken from last, while it has ids left. */
 static struct
 {
-	uint64		generation;		/* in which it may be gone on with */
-	int32		priority;
-	int64		id;
+	int64		id;				/* 0: none */
 	ItemPointerData address;
 } own;
 
@@ -104,10 +102,10 @@ is_takeable(const Chunks *chunks)
 static bool
 own_chunk(Chunks *chunks)
 {
-	return !chunks->claim->has_model && own.generation == chunks->generation &&
-		place.generation == chunks->generation && own.priority == place.priority &&
-		own.priority <= chunks->claim->threshold &&
+	return !chunks->claim->has_model && own.id != 0 &&
+		place.generation == chunks->generation && place.priority <= chunks->claim->threshold &&
 		benchorch_find_row_at(chunks->table, &own.address, PRIORITY_CHUNK_ID, Int64GetDatum(own.id), int8eq) &&
+		DatumGetInt32(benchorch_row_datum(chunks->table, PRIORITY_CHUNK_PRIORITY)) == place.priority &&
 		is_takeable(chunks);
 }
 
@@ -163,10 +161,9 @@ take_hints(const Chunks *chunks, Hints *hints, int need)
 		result = benchorch_update_row(chunk, columns, (Datum[]){Int32GetDatum(next + 1)}, 1);
 	if (result != TM_Ok)
 		return result;
-	own.generation = next < length ? chunks->generation : 0;
+	own.id = 0;
 	if (next < length)
 	{
-		own.priority = priority;
 		own.id = DatumGetInt64(benchorch_row_datum(chunk, PRIORITY_CHUNK_ID));
 		own.address = benchorch_written_address(chunk);
 	}
