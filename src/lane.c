@@ -267,11 +267,24 @@ head(const Chunks *chunks)
 		DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID))};
 }
 
+static bool
+scans_lane(const Chunks *chunks)
+{
+	return chunks->table == chunks->of_lanes;
+}
+
+static void
+bound_by(Chunks *chunks, const Rank *rank)
+{
+	if (scans_lane(chunks) && precedes(rank, &chunks->lane_bound))
+		chunks->lane_bound = *rank;
+}
+
 /* Goes to the next chunk; false where there is none. */
 static bool
 next_chunk(Chunks *chunks)
 {
-	int32		threshold = chunks->claim->threshold;
+	Rank		beyond = last_rank;
 
 	while (chunks->part != NO_PART)
 	{
@@ -286,8 +299,12 @@ next_chunk(Chunks *chunks)
 		if (chunks->part != NO_PART)
 			scan_part(chunks);
 	}
-	if (chunks->first && threshold < PG_INT32_MAX)
-		*chunks->first = (Place){chunks->generation, chunks->key, {threshold + 1, PG_INT32_MAX, 0}};
+	/* what is above the threshold was not looked at */
+	if (chunks->claim->threshold < PG_INT32_MAX)
+		beyond = (Rank){chunks->claim->threshold + 1, PG_INT32_MAX, 0};
+	bound_by(chunks, &beyond);
+	if (chunks->first)
+		*chunks->first = (Place){chunks->generation, chunks->key, beyond};
 	chunks->first = NULL;
 	return false;
 }
@@ -328,19 +345,6 @@ is_takeable(const Chunks *chunks)
 }
 
 /* ------------------------------------------------------------------ which lane */
-
-static bool
-scans_lane(const Chunks *chunks)
-{
-	return chunks->table == chunks->of_lanes;
-}
-
-static void
-bound_by(Chunks *chunks, const Rank *rank)
-{
-	if (scans_lane(chunks) && precedes(rank, &chunks->lane_bound))
-		chunks->lane_bound = *rank;
-}
 
 /*
  * Goes to the chunk that may be taken, is not held by others (if it is to be
@@ -718,7 +722,13 @@ pop_chunk(Chunks *chunks, Hints *hints, Share *share)
 	int32		lane_id = 0;
 
 	while (lane_id == 0 && best_chunk(chunks, true))
+	{
+		Rank		rank = head(chunks);
+
 		lane_id = take_chunk(chunks, hints, share);
+		if (lane_id == 0)
+			bound_by(chunks, &rank);
+	}
 	return lane_id;
 }
 
