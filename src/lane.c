@@ -179,8 +179,9 @@ close_chunks(Chunks *chunks)
 #define INT4_KEY(key, column, how, operator, value) \
 	ScanKeyInit(&(key), column, how, operator, Int32GetDatum(value))
 
+/* All parts are seen under one snapshot, so that the scan can return to what it has passed. */
 static void
-scan_part(Chunks *chunks)
+scan_part(Chunks *chunks, bool first)
 {
 	const Rank *from = &chunks->from;
 	ScanKeyData keys[4];
@@ -200,7 +201,10 @@ scan_part(Chunks *chunks)
 		INT4_KEY(keys[n++], 3, BTLessStrategyNumber, F_INT4LT, from->work);
 	else if (chunks->part == LESS_URGENT)
 		INT4_KEY(keys[n++], 2, BTGreaterStrategyNumber, F_INT4GT, from->priority);
-	benchorch_scan(chunks->table, keys, n);
+	if (first)
+		benchorch_scan(chunks->table, keys, n);
+	else
+		benchorch_scan_on(chunks->table, keys, n);
 }
 
 static void
@@ -219,7 +223,7 @@ scan_hardware(Chunks *chunks, int32 hardware)
 	if (place->generation == chunks->generation && place->hardware == hardware)
 		chunks->part = place->rank.priority <= chunks->claim->threshold ? FROM_PLACE : NO_PART;
 	if (chunks->part != NO_PART)
-		scan_part(chunks);
+		scan_part(chunks, true);
 }
 
 static void
@@ -231,7 +235,7 @@ scan_lane(Chunks *chunks, int32 lane_id)
 	chunks->lane_generation = benchorch_chunk_generation();
 	chunks->lane_bound = last_rank;
 	chunks->part = WHOLE;
-	scan_part(chunks);
+	scan_part(chunks, true);
 }
 
 static Datum
@@ -297,7 +301,7 @@ next_chunk(Chunks *chunks)
 		}
 		chunks->part = chunks->part < LESS_URGENT ? chunks->part + 1 : NO_PART;
 		if (chunks->part != NO_PART)
-			scan_part(chunks);
+			scan_part(chunks, false);
 	}
 	/* what is above the threshold was not looked at */
 	if (chunks->claim->threshold < PG_INT32_MAX)

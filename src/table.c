@@ -157,10 +157,9 @@ begin_scan(Table *table)
 	table->locked = false;
 }
 
-void
-benchorch_scan(Table *table, ScanKeyData *keys, int n)
+static void
+scan(Table *table, ScanKeyData *keys, int n)
 {
-	begin_scan(table);
 	if (table->index_name)
 	{
 		if (table->index == NULL)
@@ -170,6 +169,21 @@ benchorch_scan(Table *table, ScanKeyData *keys, int n)
 	}
 	else
 		table->by_table = compat_table_beginscan(table->rel, table->snapshot, n, keys);
+}
+
+void
+benchorch_scan(Table *table, ScanKeyData *keys, int n)
+{
+	begin_scan(table);
+	scan(table, keys, n);
+}
+
+void
+benchorch_scan_on(Table *table, ScanKeyData *keys, int n)
+{
+	ExecClearTuple(table->row);
+	index_endscan(table->by_index);
+	scan(table, keys, n);
 }
 
 bool

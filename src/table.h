@@ -135,6 +135,8 @@ extern int benchorch_columns(const Table *table);
 
 /* Begins a scan, with keys on columns of the index, under a new snapshot. */
 extern void benchorch_scan(Table *table, ScanKeyData *keys, int n);
+/* Other keys of its index, under the same snapshot. */
+extern void benchorch_scan_on(Table *table, ScanKeyData *keys, int n);
 /* Goes to its next row; false where there is none. */
 extern bool benchorch_next_row(Table *table);
 /* The first row whose first index column is this key. */
