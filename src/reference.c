@@ -206,6 +206,7 @@ benchorch_kept_paused(int *n)
 		Table	   *models = benchorch_open_table("model_versions", "model_versions_paused", AccessShareLock);
 		int			room = 4;
 
+		kept.npaused = 0;
 		kept.paused = MemoryContextAlloc(kept.context, sizeof(pg_uuid_t) * room);
 		benchorch_scan(models, NULL, 0);
 		while (benchorch_next_row(models))
