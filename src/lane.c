@@ -217,11 +217,11 @@ scan_hardware(Chunks *chunks, int32 hardware)
 	chunks->table = chunks->of_hardware;
 	chunks->key = hardware;
 	chunks->from = place->rank;
-	chunks->first = place;
 	chunks->generation = benchorch_chunk_generation();
 	chunks->part = WHOLE;
 	if (place->generation == chunks->generation && place->hardware == hardware)
 		chunks->part = place->rank.priority <= chunks->claim->threshold ? FROM_PLACE : NO_PART;
+	chunks->first = chunks->part != NO_PART ? place : NULL;
 	if (chunks->part != NO_PART)
 		scan_part(chunks, true);
 }

