@@ -190,6 +190,7 @@ note_failure(const pg_uuid_t *worker, int64 config_id, const char *message)
 	bool		isnull;
 
 	benchorch_run(&add_failure, values, NULL);
+	benchorch_tell(FAILURES);
 	configs = benchorch_column(0, 1, &isnull);
 	benchorch_array_int64(configs, &n);
 	if (n < BREAKER_FAILURES)

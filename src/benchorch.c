@@ -65,7 +65,7 @@ _PG_init(void)
 	DefineCustomIntVariable("benchorch.chunk_size",
 							"Ready configs that one chunk holds.",
 							"More makes large claims cheaper, fewer makes small ones cheaper.",
-							&benchorch_chunk_size, 100, 1, 500,
+							&benchorch_chunk_size, 30, 1, 500,
 							PGC_SUSET, 0, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("benchorch");

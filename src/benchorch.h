@@ -2,7 +2,7 @@
  * What crosses the files of the extension, grouped by the file that defines
  * it.  A file calls only what lies below it:
  *
- *   claim -> lane, urgent -> beginning, take, recovery -> finalize    claim -> runner -> take
+ *   claim -> lane, urgent -> take, recovery -> finalize -> heard    claim -> runner -> take
  *   operators    update    hand_in -> results -> outcomes    direct
  *     -> attempts -> status -> ready, progress -> rows -> table (table.h) -> plans, words
  *   matrix -> predict (template.h) -> template    matrix -> insert -> ready, rows
@@ -206,6 +206,10 @@ extern void benchorch_close_configs(ConfigTable *table);
 
 /* Reads the next of them, as the snapshot shows it; NULL where there is none.  Valid until the next. */
 extern const ConfigRow *benchorch_read_next(ConfigTable *table);
+/* The same of any config, between two of them. */
+extern const ConfigRow *benchorch_read_other(ConfigTable *table, int64 config_id);
+/* Ids after the last one will soon be asked for, too, up to this one: where they stand is found with it. */
+extern void benchorch_read_ahead(ConfigTable *table, int64 last_id);
 
 /*
  * Changes the next of them; false where there is none or the change did not
@@ -334,6 +338,7 @@ struct Claim
 	pg_uuid_t	worker_id;
 	int			taken;			/* configs so far */
 	bool		holds;			/* its transaction holds others: it waits for none */
+	int64		ahead;			/* 0, or up to this id the worker's next claims will go on from what is taken */
 	int			npaused;
 	const pg_uuid_t *paused;	/* model versions */
 	int64	   *ids;			/* these two: of what was taken, with room for what is wanted */
@@ -395,7 +400,7 @@ typedef struct Slot
 extern Slot benchorch_read_slot(const Claim *claim);
 /* The same as in urgent.c. */
 extern void benchorch_claim_lane(Claim *claim, const Slot *slot);
-extern bool benchorch_lane_is_left(const Claim *claim, const Slot *slot);
+extern bool benchorch_lane_is_left(Claim *claim, const Slot *slot);
 
 /* ------------------------------------------------------------- in recovery.c */
 
@@ -407,8 +412,6 @@ extern int benchorch_wake_delayed(bool *holds);
 /* ---------------------------------------------------------------- in ready.c */
 
 extern void benchorch_open_model(const pg_uuid_t *model_version_id);
-/* Of the ids of priority chunks: a cache invalidation of it tells that chunks have come in. */
-extern Oid benchorch_chunk_sequence(void);
 extern void benchorch_delete_chunks(const pg_uuid_t *model_version_id);
 extern int benchorch_feed_ids(const int64 *ids, int n, const pg_uuid_t *avoid_worker);
 
@@ -419,10 +422,21 @@ extern Arrivals *benchorch_begin_arrivals(TupleDesc desc);
 extern void benchorch_arrive(Arrivals *arrivals, TupleTableSlot *slot);
 extern void benchorch_end_arrivals(Arrivals *arrivals);
 
-/* ------------------------------------------------------------ in beginning.c */
+/* ---------------------------------------------------------------- in heard.c */
 
-/* Grows when chunks may have come in before others, or have come back. */
-extern uint64 benchorch_chunk_generation(void);
+/* What sessions remember things of. */
+typedef enum Matter
+{
+	READINESS,					/* chunks that come in, or come back; retries that become due */
+	MARKS,						/* of models that may be near their end */
+	FAILURES,					/* of workers */
+	MATTERS
+} Matter;
+
+/* Grows whenever what is remembered of the matter may no longer be so; never 0. */
+extern uint64 benchorch_generation(Matter matter);
+/* Something new: all sessions hear of it with the commit. */
+extern void benchorch_tell(Matter matter);
 
 /* --------------------------------------------------------------- in insert.c */
 
@@ -443,10 +457,11 @@ extern void benchorch_end_insert(NewConfigs *new);
 extern void benchorch_count(const pg_uuid_t *model_version_id, const int64 *changes);
 /*
  * Running configs of these models have settled: marks those of which nothing
- * is pending.  by_lane: a worker had them, so what is pending is found soonest
- * in lane chunks.
+ * is pending.  configs: where to read what was pending before; may be NULL.
+ * by_lane: a worker had them, so what is pending is found soonest in lane
+ * chunks.
  */
-extern void benchorch_check_endgames(const pg_uuid_t *models, int n, bool by_lane);
+extern void benchorch_check_endgames(const pg_uuid_t *models, int n, ConfigTable *configs, bool by_lane);
 extern void benchorch_mark_endgame(const pg_uuid_t *model_version_id);
 extern bool benchorch_is_marked(const pg_uuid_t *model_version_id);
 /* For who takes marks away: what this transaction has marked may have to be marked again. */

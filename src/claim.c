@@ -143,7 +143,7 @@ claim_for(FunctionCallInfo fcinfo, PutTaken put)
 	claim->has_model = !PG_ARGISNULL(3);
 	if (claim->has_model)
 		claim->model_version_id = *PG_GETARG_UUID_P(3);
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	claim->rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	claim->put = put;
 	/* what its transaction did before, it may hold */

@@ -155,7 +155,7 @@ benchorch_config_updated(PG_FUNCTION_ARGS)
 	if (to != CONFIG_PENDING && from == CONFIG_PENDING)
 		benchorch_mark_endgame(model);
 	else if (to != CONFIG_PENDING && from != to)
-		benchorch_check_endgames(model, 1, true);
+		benchorch_check_endgames(model, 1, NULL, true);
 	if (reason)
 	{
 		Config		config = {.id = config_id, .status = CONFIG_PENDING, .model_version_id = *model};

@@ -249,7 +249,7 @@ hand_in_many(PG_FUNCTION_ARGS)
 	outputs = array_argument(fcinfo, 3, "outputs", BYTEAOID, n);
 	logs = array_argument(fcinfo, 4, "logs", BYTEAOID, n);
 	details = array_argument(fcinfo, 5, "details", JSONBOID, n);
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 
 	SPI_connect();
 	for (int i = 0; i < n; i++)
@@ -353,7 +353,7 @@ complete_many(PG_FUNCTION_ARGS)
 
 	benchorch_require(fcinfo, 2, "results");
 	results = array_argument(fcinfo, 2, "results", TEXTOID, n);
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 
 	SPI_connect();
 	for (int i = 0; i < n; i++)

@@ -109,7 +109,7 @@ precedes(const Rank *a, const Rank *b)
 	return a->work != b->work ? a->work > b->work : a->id < b->id;
 }
 
-/* Where chunks of a hardware begin (beginning.c): none stands before that. */
+/* Where chunks of a hardware begin (heard.c): none stands before that. */
 typedef struct Place
 {
 	uint64		generation;		/* in which that is believed */
@@ -143,7 +143,7 @@ typedef enum Part
 /* Chunks of a hardware or of a lane, in the order in which they stand. */
 typedef struct Chunks
 {
-	const Claim *claim;
+	Claim	   *claim;
 	const Slot *slot;
 	Table	   *of_hardware;	/* NULL until it is needed */
 	Table	   *of_lanes;
@@ -160,7 +160,7 @@ typedef struct Chunks
 static const Rank last_rank = {PG_INT32_MAX, PG_INT32_MIN, PG_INT64_MAX};
 
 static void
-open_chunks(Chunks *chunks, const Claim *claim, const Slot *slot)
+open_chunks(Chunks *chunks, Claim *claim, const Slot *slot)
 {
 	*chunks = (Chunks){
 		.claim = claim,
@@ -217,7 +217,7 @@ scan_hardware(Chunks *chunks, int32 hardware)
 	chunks->table = chunks->of_hardware;
 	chunks->key = hardware;
 	chunks->from = place->rank;
-	chunks->generation = benchorch_chunk_generation();
+	chunks->generation = benchorch_generation(READINESS);
 	chunks->part = WHOLE;
 	if (place->generation == chunks->generation && place->hardware == hardware)
 		chunks->part = place->rank.priority <= chunks->claim->threshold ? FROM_PLACE : NO_PART;
@@ -232,7 +232,7 @@ scan_lane(Chunks *chunks, int32 lane_id)
 	chunks->table = chunks->of_lanes;
 	chunks->key = lane_id;
 	chunks->first = NULL;
-	chunks->lane_generation = benchorch_chunk_generation();
+	chunks->lane_generation = benchorch_generation(READINESS);
 	chunks->lane_bound = last_rank;
 	chunks->part = WHOLE;
 	scan_part(chunks, true);
@@ -420,7 +420,7 @@ choose_hardware(Chunks *chunks, int64 *priority)
 static int64
 known_bound(const Place *place, int32 hardware)
 {
-	bool		believed = place->generation == benchorch_chunk_generation() && place->hardware == hardware;
+	bool		believed = place->generation == benchorch_generation(READINESS) && place->hardware == hardware;
 
 	return believed ? place->rank.priority : PG_INT32_MIN;
 }
@@ -432,7 +432,7 @@ own_chunk(Chunks *chunks, int32 lane_id)
 	Rank		rank;
 
 	chunks->table = chunks->of_lanes;
-	if (own.generation != benchorch_chunk_generation() || own.lane_id != lane_id ||
+	if (own.generation != benchorch_generation(READINESS) || own.lane_id != lane_id ||
 		!benchorch_find_row_at(chunks->table, &own.address, LANE_CHUNK_ID, Int64GetDatum(own.id), int8eq))
 		return false;
 	rank = head(chunks);
@@ -512,7 +512,7 @@ choose_at_last(Chunks *chunks, bool *warm)
 }
 
 bool
-benchorch_lane_is_left(const Claim *claim, const Slot *slot)
+benchorch_lane_is_left(Claim *claim, const Slot *slot)
 {
 	Chunks		chunks;
 	bool		warm;
@@ -641,6 +641,9 @@ fair_share(Chunks *chunks, int32 hardware)
 
 /* ---------------------------------------------------------------------- hints */
 
+/* Claims of one that go on in a chunk find this many configs with one look at the index, if they stand side by side. */
+#define READ_AHEAD 32
+
 /* What a claim has taken off the chunks, and has not yet looked for. */
 typedef struct Hints
 {
@@ -687,6 +690,7 @@ take_hints(Chunks *chunks, Hints *hints, Share *share)
 	if (result != TM_Ok)
 		return result;
 	own.generation = 0;
+	chunks->claim->ahead = 0;
 	if (goes_on && start < next && next < length)
 	{
 		own.generation = chunks->lane_generation;
@@ -694,6 +698,8 @@ take_hints(Chunks *chunks, Hints *hints, Share *share)
 		own.id = DatumGetInt64(chunk_datum(chunks, LANE_CHUNK_ID));
 		own.address = benchorch_written_address(chunks->table);
 		own.bound = chunks->lane_bound;
+		if (chunks->claim->wanted == 1 && ids[next] > ids[start])
+			chunks->claim->ahead = ids[start] + READ_AHEAD;
 	}
 	memcpy(hints->ids + hints->n, ids + start, sizeof(int64) * (next - start));
 	memcpy(hints->priorities + hints->n, priorities + start, sizeof(int32) * (next - start));

@@ -172,6 +172,7 @@ benchorch_mark_endgame(const pg_uuid_t *model_version_id)
 		memcmp(marked.data, model_version_id->data, UUID_LEN) == 0)
 		return;
 	benchorch_append_row("endgames", values);
+	benchorch_tell(MARKS);
 	marked_in = GetTopFullTransactionId();
 	marked_in_part = GetCurrentSubTransactionId();
 	marked = *model_version_id;
@@ -240,13 +241,21 @@ seen_of(const pg_uuid_t *model_version_id)
 	return &seen_pending[hash_bytes(model_version_id->data, UUID_LEN) % SEEN_PENDING];
 }
 
+/* Is the row of a pending config of the model? */
 static bool
-find_seen(Suspect *suspect)
+is_pending_of(const ConfigRow *row, const pg_uuid_t *model_version_id)
 {
-	const Seen *seen = seen_of(suspect->model_version_id);
+	return benchorch_is_pending(row) &&
+		by_uuid(DatumGetUUIDP(row->values[row->columns.model_version_id]), model_version_id) == 0;
+}
 
-	suspect->id = seen->id;
-	return by_uuid(&seen->model_version_id, suspect->model_version_id) == 0;
+static bool
+is_seen_pending(ConfigTable *configs, const pg_uuid_t *model_version_id)
+{
+	const Seen *seen = seen_of(model_version_id);
+
+	return by_uuid(&seen->model_version_id, model_version_id) == 0 &&
+		is_pending_of(benchorch_read_other(configs, seen->id), model_version_id);
 }
 
 /* The last config of the last chunk is the last one to be claimed. */
@@ -264,13 +273,13 @@ find_tail(Table *chunks, int next_column, int ids_column, Suspect *suspect)
 }
 
 /*
- * Takes off the list those of which a config is pending, and remembers it:
- * the one that was seen before or, with chunks of one kind, their last.
- * Returns how many are left.
+ * Takes off the list those of which the last config of the last chunk of one
+ * kind is pending, and remembers it.  Returns how many are left.
  */
 static int
-clear_suspects(Suspect *suspects, int n, Table *chunks, int next_column, int ids_column)
+clear_suspects(const char *table, const char *index, int next_column, int ids_column, Suspect *suspects, int n)
 {
+	Table	   *chunks = benchorch_open_table(table, index, AccessShareLock);
 	Suspect    *with_config = palloc(sizeof(Suspect) * n);
 	int64	   *ids = palloc(sizeof(int64) * n);
 	ConfigTable *configs;
@@ -278,12 +287,11 @@ clear_suspects(Suspect *suspects, int n, Table *chunks, int next_column, int ids
 	int			left = 0;
 
 	for (int i = 0; i < n; i++)
-		if (chunks ? find_tail(chunks, next_column, ids_column, &suspects[i]) : find_seen(&suspects[i]))
+		if (find_tail(chunks, next_column, ids_column, &suspects[i]))
 			with_config[nwith++] = suspects[i];
 		else
 			suspects[left++] = suspects[i];
-	if (nwith == 0)
-		return left;
+	benchorch_close_table(chunks);
 
 	qsort(with_config, nwith, sizeof(Suspect), benchorch_compare_int64);
 	for (int i = 0; i < nwith; i++)
@@ -292,26 +300,14 @@ clear_suspects(Suspect *suspects, int n, Table *chunks, int next_column, int ids
 	for (int i = 0; i < nwith; i++)
 	{
 		const pg_uuid_t *model = with_config[i].model_version_id;
-		const ConfigRow *row = benchorch_read_next(configs);
 
-		if (benchorch_is_pending(row) &&
-			by_uuid(DatumGetUUIDP(row->values[row->columns.model_version_id]), model) == 0)
+		if (is_pending_of(benchorch_read_next(configs), model))
 			*seen_of(model) = (Seen){with_config[i].id, *model};
 		else
 			suspects[left++] = with_config[i];
 	}
 	benchorch_close_configs(configs);
 	return left;
-}
-
-static int
-clear_by_tails(const char *table, const char *index, int next_column, int ids_column, Suspect *suspects, int n)
-{
-	Table	   *chunks = benchorch_open_table(table, index, AccessShareLock);
-
-	n = clear_suspects(suspects, n, chunks, next_column, ids_column);
-	benchorch_close_table(chunks);
-	return n;
 }
 
 /* Is anything of the model pending still?  Spent chunks are removed on the way. */
@@ -333,18 +329,19 @@ is_anything_pending(Table *chunks, const pg_uuid_t *model_version_id)
 }
 
 void
-benchorch_check_endgames(const pg_uuid_t *models, int n, bool by_lane)
+benchorch_check_endgames(const pg_uuid_t *models, int nmodels, ConfigTable *configs, bool by_lane)
 {
-	Suspect    *suspects = palloc(sizeof(Suspect) * Max(n, 1));
+	Suspect    *suspects = palloc(sizeof(Suspect) * Max(nmodels, 1));
+	int			n = 0;
 	Table	   *chunks;
 
-	for (int i = 0; i < n; i++)
-		suspects[i].model_version_id = &models[i];
-	n = clear_suspects(suspects, n, NULL, 0, 0);
+	for (int i = 0; i < nmodels; i++)
+		if (configs == NULL || !is_seen_pending(configs, &models[i]))
+			suspects[n++].model_version_id = &models[i];
 	for (int i = 0; i < 2 && n > 0; i++)
 		n = (i == 0) == by_lane
-			? clear_by_tails("lane_chunks", "lane_chunks_model", LANE_CHUNK_NEXT, LANE_CHUNK_IDS, suspects, n)
-			: clear_by_tails("priority_chunks", "priority_chunks_model", PRIORITY_CHUNK_NEXT, PRIORITY_CHUNK_IDS,
+			? clear_suspects("lane_chunks", "lane_chunks_model", LANE_CHUNK_NEXT, LANE_CHUNK_IDS, suspects, n)
+			: clear_suspects("priority_chunks", "priority_chunks_model", PRIORITY_CHUNK_NEXT, PRIORITY_CHUNK_IDS,
 							 suspects, n);
 	if (n == 0)
 		return;

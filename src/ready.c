@@ -23,7 +23,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(benchorch_configs_inserted);
@@ -207,26 +206,13 @@ put_priority_chunk(ReadyConfig *first, int n)
 	benchorch_run(&insert_priority_chunk, values, NULL);
 }
 
-Oid
-benchorch_chunk_sequence(void)
-{
-	return benchorch_oid("priority_chunks_id_seq");
-}
-
-/* Something is ready, or will be at a time: all sessions hear of it with the commit (beginning.c). */
-static void
-tell_readiness(void)
-{
-	CacheInvalidateRelcacheByRelid(benchorch_chunk_sequence());
-}
-
 /* A statement has put something into delayed_configs. */
 Datum
 benchorch_configs_delayed(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		elog(ERROR, "benchorch.configs_delayed() is a trigger");
-	tell_readiness();
+	benchorch_tell(READINESS);
 	return PointerGetDatum(NULL);
 }
 
@@ -242,7 +228,7 @@ feed(ReadyConfig *configs, int n, const pg_uuid_t *avoid_worker)
 		return;
 	per_chunk = AllocSetContextCreate(CurrentMemoryContext, "benchorch chunk", ALLOCSET_DEFAULT_SIZES);
 	caller = MemoryContextSwitchTo(per_chunk);
-	tell_readiness();
+	benchorch_tell(READINESS);
 	qsort(configs, n, sizeof(ReadyConfig), by_lane);
 	for (int start = 0; start < n; start = end)
 	{

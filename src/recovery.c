@@ -41,7 +41,7 @@ static Statement expired_claims = {
 	"  WHERE expires_at < pg_catalog.clock_timestamp() FOR UPDATE SKIP LOCKED)"
 	" SELECT l.claim_id, l.config_ids FROM expired e, LATERAL (SELECT c.claim_id, c.config_ids FROM benchorch.claims c"
 	"  WHERE c.worker_id = e.worker_id OFFSET 0) AS l"
-	" UNION ALL SELECT claim_id, config_ids FROM benchorch.claims WHERE restored"
+	" UNION ALL SELECT claim_id, config_ids FROM benchorch.claims WHERE worker_id IS NULL AND restored"
 	" LIMIT $1",
 	.nargs = 1,
 	.types = {INT4OID}
@@ -71,7 +71,7 @@ static Statement mark_absent = {
 };
 
 static Statement restored_claims = {
-	.sql = "SELECT claim_id, config_ids FROM benchorch.claims WHERE restored LIMIT $1",
+	.sql = "SELECT claim_id, config_ids FROM benchorch.claims WHERE worker_id IS NULL AND restored LIMIT $1",
 	.nargs = 1,
 	.types = {INT4OID}
 };
@@ -416,13 +416,13 @@ static Statement wake_delayed = {
 	.nargs = 0
 };
 
-/* Has the next retry time come?  The session remembers it as it does where chunks begin (beginning.c). */
+/* Has the next retry time come?  The session remembers it as it does where chunks begin (heard.c). */
 static bool
 any_due(void)
 {
 	static uint64 believed_in = 0;
 	static TimestampTz next = DT_NOEND;
-	uint64		generation = benchorch_chunk_generation();
+	uint64		generation = benchorch_generation(READINESS);
 	TimestampTz now = GetCurrentTimestamp();
 	Table	   *delayed;
 
@@ -522,7 +522,8 @@ benchorch_reset_stale(PG_FUNCTION_ARGS)
 	benchorch_run(&delete_empty_claims, NULL, NULL);
 	benchorch_run(&refresh_expectations, NULL, NULL);
 	benchorch_run(&fold_progress, NULL, NULL);
-	benchorch_run(&find_endgames, NULL, NULL);
+	if (benchorch_run(&find_endgames, NULL, NULL) > 0)
+		benchorch_tell(MARKS);
 	benchorch_run(&check_budgets, NULL, NULL);
 	benchorch_finalize_due();
 	SPI_finish();

@@ -60,6 +60,7 @@ struct ConfigTable
 	int			n;
 	int			next;			/* which comes next */
 	int			run_end;		/* up to which the scan goes */
+	int64		ahead;			/* 0, or up to where it goes on behind the last one */
 	int64		at_id;			/* where it stands */
 	Relation	rel;
 	Relation	index;			/* its primary key; these two: NULL until it is asked */
@@ -71,7 +72,7 @@ struct ConfigTable
 	bool		user_triggers;
 	TupleTableSlot *old;
 	TupleTableSlot *new;		/* the values of the next version */
-	TupleTableSlot *formed;		/* the same as a tuple */
+	TupleTableSlot *formed;		/* the same as a tuple; these two: NULL until a row is changed */
 	EState	   *estate;			/* these two: NULL until an index needs an entry */
 	ResultRelInfo *info;
 	ConfigRow	row;
@@ -169,8 +170,6 @@ benchorch_open_configs(const int64 *ids, int n)
 	table->page = InvalidBuffer;
 
 	table->old = table_slot_create(table->rel, NULL);
-	table->new = MakeSingleTupleTableSlot(RelationGetDescr(table->rel), &TTSOpsVirtual);
-	table->formed = MakeSingleTupleTableSlot(RelationGetDescr(table->rel), &TTSOpsHeapTuple);
 	table->row.columns = config_columns(table->rel);
 	return table;
 }
@@ -191,8 +190,11 @@ benchorch_close_configs(ConfigTable *table)
 	if (BufferIsValid(table->page))
 		ReleaseBuffer(table->page);
 	ExecDropSingleTupleTableSlot(table->old);
-	ExecDropSingleTupleTableSlot(table->new);
-	ExecDropSingleTupleTableSlot(table->formed);
+	if (table->new)
+	{
+		ExecDropSingleTupleTableSlot(table->new);
+		ExecDropSingleTupleTableSlot(table->formed);
+	}
 	PopActiveSnapshot();
 	table_close(table->rel, NoLock);
 	CommandCounterIncrement();
@@ -328,6 +330,45 @@ ask_index(ConfigTable *table)
 	list_free(RelationGetIndexList(table->rel));	/* finds rd_pkindex */
 	table->index = index_open(table->rel->rd_pkindex, RowExclusiveLock);
 	table->scan = compat_index_beginscan(table->rel, table->index, table->snapshot, 2);
+	table->scan->xs_want_itup = table->ahead != 0;
+}
+
+/* Begins a scan of the index from an id to another one. */
+static void
+scan_ids(ConfigTable *table, int64 from, int64 to)
+{
+	ScanKeyData keys[2];
+
+	if (table->scan == NULL)
+		ask_index(table);
+	ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(from));
+	ScanKeyInit(&keys[1], 1, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(to));
+	index_rescan(table->scan, keys, 2, NULL, 0);
+	table->at_id = PG_INT64_MIN;
+}
+
+/* Goes on until it stands at the id, or where that would be. */
+static bool
+scan_to(ConfigTable *table, int64 config_id)
+{
+	while (table->at_id < config_id)
+		table->at_id = next_in_scan(table) ? found_id(table) : PG_INT64_MAX;
+	return table->at_id == config_id;
+}
+
+/* Remembers where the ids are that the scan has behind the one it stands at. */
+static void
+remember_ahead(ConfigTable *table)
+{
+	ItemPointer tid;
+
+	while ((tid = index_getnext_tid(table->scan, ForwardScanDirection)) != NULL)
+	{
+		bool		isnull;
+		int64		id = DatumGetInt64(index_getattr(table->scan->xs_itup, 1, RelationGetDescr(table->index), &isnull));
+
+		remembered[(uint64) id % REMEMBERED] = (Remembered){id, *tid};
+	}
 }
 
 /*
@@ -345,33 +386,54 @@ find_row(ConfigTable *table, int64 config_id)
 	}
 	if (table->next >= table->run_end)
 	{
-		ScanKeyData keys[2];
-
-		if (table->scan == NULL)
-			ask_index(table);
 		for (table->run_end = table->next + 1; table->run_end < table->n; table->run_end++)
 			if (table->ids[table->run_end] - table->ids[table->run_end - 1] > NEAR)
 				break;
-		ScanKeyInit(&keys[0], 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(config_id));
-		ScanKeyInit(&keys[1], 1, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(table->ids[table->run_end - 1]));
-		index_rescan(table->scan, keys, 2, NULL, 0);
-		table->at_id = PG_INT64_MIN;
+		if (table->ahead && table->run_end == table->n)
+			scan_ids(table, config_id, table->ahead);
+		else
+			scan_ids(table, config_id, table->ids[table->run_end - 1]);
 	}
 	table->next++;
-	while (table->at_id < config_id)
-		table->at_id = next_in_scan(table) ? found_id(table) : PG_INT64_MAX;
-	return table->at_id == config_id;
+	if (!scan_to(table, config_id))
+		return false;
+	if (table->ahead && table->next == table->n && is_heap(table))
+		remember_ahead(table);
+	return true;
+}
+
+static const ConfigRow *
+found_row(ConfigTable *table)
+{
+	slot_getallattrs(table->old);
+	table->row.values = table->old->tts_values;
+	table->row.nulls = table->old->tts_isnull;
+	return &table->row;
 }
 
 const ConfigRow *
 benchorch_read_next(ConfigTable *table)
 {
-	if (!find_row(table, table->ids[table->next]))
-		return NULL;
-	slot_getallattrs(table->old);
-	table->row.values = table->old->tts_values;
-	table->row.nulls = table->old->tts_isnull;
-	return &table->row;
+	return find_row(table, table->ids[table->next]) ? found_row(table) : NULL;
+}
+
+const ConfigRow *
+benchorch_read_other(ConfigTable *table, int64 config_id)
+{
+	if (!find_remembered(table, config_id))
+	{
+		scan_ids(table, config_id, config_id);
+		table->run_end = table->next;	/* the next one is looked for anew */
+		if (!scan_to(table, config_id))
+			return NULL;
+	}
+	return found_row(table);
+}
+
+void
+benchorch_read_ahead(ConfigTable *table, int64 last_id)
+{
+	table->ahead = last_id;
 }
 
 /* Locks the newest version of the row that was found and makes it the old one; false if there is none or it is held. */
@@ -391,6 +453,11 @@ wanted(ConfigTable *table, int64 config_id, ConfigChange change, void *context)
 {
 	int			natts = table->old->tts_tupleDescriptor->natts;
 
+	if (table->new == NULL)
+	{
+		table->new = MakeSingleTupleTableSlot(RelationGetDescr(table->rel), &TTSOpsVirtual);
+		table->formed = MakeSingleTupleTableSlot(RelationGetDescr(table->rel), &TTSOpsHeapTuple);
+	}
 	slot_getallattrs(table->old);
 	ExecClearTuple(table->new);
 	memcpy(table->new->tts_values, table->old->tts_values, sizeof(Datum) * natts);
@@ -508,7 +575,7 @@ bool
 benchorch_change_next(ConfigTable *table, ConfigChange change, void *context, bool waits, bool *held)
 {
 	int64		config_id = table->ids[table->next];
-	bool		lock = table->user_triggers || !waits;	/* an update can wait, but not skip */
+	bool		lock = table->user_triggers;
 
 	PreventCommandIfReadOnly("UPDATE");
 	if (!find_row(table, config_id) || !wanted(table, config_id, change, context))
@@ -530,7 +597,7 @@ benchorch_change_next(ConfigTable *table, ConfigChange change, void *context, bo
 		}
 		version = form_version(table);
 		result = compat_tuple_update(table->rel, &table->old->tts_tid, version, table->command, table->snapshot,
-									 true, &failure, &mode, &new_entries);
+									 waits || lock, &failure, &mode, &new_entries);
 		table->new->tts_tid = version->tts_tid;
 		switch (result)
 		{
@@ -538,6 +605,9 @@ benchorch_change_next(ConfigTable *table, ConfigChange change, void *context, bo
 				if (new_entries)
 					insert_index_entries(table);
 				return true;
+			case TM_BeingModified:	/* by somebody whom it does not wait for, or locked by this transaction */
+				lock = true;
+				break;
 			case TM_Updated:
 				benchorch_refuse_above_read_committed();
 				lock = true;

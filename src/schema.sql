@@ -267,8 +267,7 @@ CREATE TABLE benchorch.claims
 	restored		boolean NOT NULL DEFAULT false,
 	config_ids		bigint[] NOT NULL
 );
-CREATE INDEX claims_worker ON benchorch.claims (worker_id);
-CREATE INDEX claims_restored ON benchorch.claims (claim_id) WHERE restored;
+CREATE INDEX claims_worker ON benchorch.claims (worker_id, restored);
 CREATE SEQUENCE benchorch.claim_seq CACHE 32;
 COMMENT ON TABLE benchorch.claims IS 'One row a claim that may still hold configs; its key is the fencing token (passing)';
 COMMENT ON COLUMN benchorch.claims.worker_id IS 'NULL: a claim without worker, stale by reset_stale''s timeout';

@@ -205,6 +205,26 @@ benchorch_leave_claim(int64 claim_id, int n)
 	leave_claim(claim_id, n, &claim);
 }
 
+static void
+end_failures(const pg_uuid_t *worker)
+{
+	/* of this one the session knows that it has none */
+	static uint64 known_in = 0;
+	static pg_uuid_t without;
+	uint64		generation = benchorch_generation(FAILURES);
+	Datum		id = UUIDPGetDatum(worker);
+
+	if (known_in == generation && memcmp(&without, worker, UUID_LEN) == 0)
+		return;
+	if (benchorch_has_row("worker_failures", "worker_failures_pkey", id, F_UUID_EQ))
+		benchorch_run(&forget_failures, &id, NULL);
+	else
+	{
+		known_in = generation;
+		without = *worker;
+	}
+}
+
 /* n configs of the claim have been completed in this call; did a worker have them? */
 static bool
 end_success(int64 claim_id, int n)
@@ -213,8 +233,7 @@ end_success(int64 claim_id, int n)
 
 	if (!leave_claim(claim_id, n, &claim) || !claim.has_worker)
 		return false;
-	if (benchorch_has_row("worker_failures", "worker_failures_pkey", UUIDPGetDatum(&claim.worker_id), F_UUID_EQ))
-		benchorch_run(&forget_failures, (Datum[]){UUIDPGetDatum(&claim.worker_id)}, NULL);
+	end_failures(&claim.worker_id);
 	return true;
 }
 
@@ -304,15 +323,12 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 		pairs[i].done = benchorch_change_next(configs, become_completed, &completion, true, &held);
 		done[pairs[i].position] = pairs[i].done;
 	}
-	benchorch_close_configs(configs);
 
 	/* keep those that were done; see to their claims, then to their models */
 	unique = 0;
 	for (int i = 0; i < n; i++)
 		if (pairs[i].done)
 			pairs[unique++] = pairs[i];
-	if (unique == 0)
-		return;
 	qsort(pairs, unique, sizeof(Pair), by_claim);
 	for (int start = 0; start < unique; start = end)
 	{
@@ -322,7 +338,9 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 	}
 	for (int i = 0; i < unique; i++)
 		models[i] = pairs[i].model_version_id;
-	benchorch_check_endgames(models, benchorch_count_moves(models, unique, CONFIG_RUNNING, CONFIG_COMPLETED), by_lane);
+	unique = benchorch_count_moves(models, unique, CONFIG_RUNNING, CONFIG_COMPLETED);
+	benchorch_check_endgames(models, unique, configs, by_lane);
+	benchorch_close_configs(configs);
 }
 
 /* ---------------------------------- running, pending -> skipped, cancelled, failed */
@@ -359,7 +377,7 @@ benchorch_settle(const Config *config, ConfigStatus status, const char *message,
 	if (config->status == CONFIG_PENDING)
 		benchorch_mark_endgame(&config->model_version_id);
 	else
-		benchorch_check_endgames(&config->model_version_id, 1, true);
+		benchorch_check_endgames(&config->model_version_id, 1, NULL, true);
 }
 
 /* ------------------------------------------------------- running -> pending again */

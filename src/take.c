@@ -190,6 +190,7 @@ benchorch_take(Claim *claim, const int64 *ids, const int32 *priorities, int n, i
 	for (int i = 0; i < n; i++)
 		sorted[i] = ids[order[i]];
 	configs = benchorch_open_configs(sorted, n);
+	benchorch_read_ahead(configs, claim->ahead);
 	for (int i = 0; i < n; i++)
 	{
 		bool		held = false;

@@ -30,6 +30,14 @@ change_status(int64 config_id, ConfigStatus to, const char *message, int64 claim
 	ConfigStatus status = to;
 
 	*sqlstate = 0;
+	if (to == CONFIG_COMPLETED && claim_id != 0)
+	{
+		bool		done;
+
+		benchorch_complete_configs(&config_id, &claim_id, 1, &done);
+		if (done)
+			return to;
+	}
 	if (!benchorch_lock_config(config_id, &config))
 	{
 		*sqlstate = claim_id ? ERRCODE_BENCHORCH_STALE_CLAIM : ERRCODE_UNDEFINED_OBJECT;
@@ -224,7 +232,7 @@ update_many(PG_FUNCTION_ARGS)
 				 errmsg("config_ids and claim_ids differ in length"),
 				 errdetail("There are %d config_ids and %d claim_ids.", n, claims)));
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	sqlstates = palloc0(sizeof(int) * Max(n, 1));
 	now = palloc0(sizeof(ConfigStatus) * Max(n, 1));
 	order = benchorch_id_order(config_ids, n);

@@ -12,7 +12,7 @@
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"
 
-/* Where the chunks begin (beginning.c). */
+/* Where the chunks begin (heard.c). */
 static struct
 {
 	uint64		generation;		/* in which that is believed */
@@ -76,7 +76,7 @@ open_chunks(Chunks *chunks, const Claim *claim)
 		.table = benchorch_open_table("priority_chunks",
 									  claim->has_model ? "priority_chunks_model" : "priority_chunks_priority",
 									  RowExclusiveLock),
-		.generation = benchorch_chunk_generation()};
+		.generation = benchorch_generation(READINESS)};
 }
 
 static void

@@ -69,6 +69,8 @@ set_values(Client *client, const char **values)
 	values[PARAMETER_WORKER] = client->worker;
 	values[PARAMETER_IDS] = client->ids;
 	values[PARAMETER_TOKENS] = client->tokens;
+	values[PARAMETER_ID] = client->id;
+	values[PARAMETER_TOKEN] = client->token;
 	values[PARAMETER_RESULTS] = client->results;
 }
 
@@ -94,6 +96,13 @@ join(char **array, const PGresult *result, int column)
 	strcpy(end, "}");
 }
 
+/* The first value of a column; NULL where there is none. */
+static char *
+first_of(const PGresult *result, int column)
+{
+	return column >= 0 && PQntuples(result) > 0 ? strdup(PQgetvalue(result, 0, column)) : NULL;
+}
+
 /* Notes what a claim brought; the results to come are as many. */
 static void
 take(Client *client, const PGresult *result)
@@ -102,6 +111,10 @@ take(Client *client, const PGresult *result)
 
 	join(&client->ids, result, PQfnumber(result, "id"));
 	join(&client->tokens, result, PQfnumber(result, "token"));
+	free(client->id);
+	free(client->token);
+	client->id = first_of(result, PQfnumber(result, "id"));
+	client->token = first_of(result, PQfnumber(result, "token"));
 	if (client->run->completion == &client->run->system->store && n != client->n)
 	{
 		free(client->results);

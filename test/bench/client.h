@@ -52,6 +52,8 @@ typedef struct Client
 	int			n;				/* claimed and not completed */
 	char	   *ids;			/* arrays as PostgreSQL reads them */
 	char	   *tokens;
+	char	   *id;				/* the first of each */
+	char	   *token;
 	char	   *results;
 	Round	   *rounds;
 	int			nrounds;

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const words[NUM_PARAMETERS] = {"{batch}", "{client}", "{worker}", "{ids}", "{tokens}", "{results}"};
+static const char *const words[NUM_PARAMETERS] =
+	{"{batch}", "{client}", "{worker}", "{ids}", "{tokens}", "{id}", "{token}", "{results}"};
 static const char literal_batch[] = "{batch literal}";
 
 static char *
@@ -43,6 +44,15 @@ section(const char *text, const char *name)
 		return NULL;
 	end = strstr(begin - 1, "\n-- @");
 	return strndup(begin, end ? (size_t) (end - begin) : strlen(begin));
+}
+
+static bool
+has_section(const char *text, const char *name)
+{
+	char	   *sql = section(text, name);
+
+	free(sql);
+	return sql != NULL;
 }
 
 static Parameter
@@ -108,7 +118,8 @@ read_system(const char *path, int batch, bool prepared)
 		.client = read_call(text, "client", batch, false),
 		.claim = read_call(text, "claim", batch, prepared),
 		.claim_unflushed = read_call(text, "claim unflushed", batch, prepared),
-		.complete = read_call(text, "complete", batch, prepared),
+		.complete = read_call(text, batch == 1 && has_section(text, "complete one") ? "complete one" : "complete", batch,
+							  prepared),
 		.store = read_call(text, "store", batch, prepared),
 		.ready = read_call(text, "ready", batch, false),
 		.settled = read_call(text, "settled", batch, false),

@@ -6,13 +6,15 @@
  *   claim             one claim; its columns id and, if it has one, token are what completing needs
  *   claim unflushed   the same in a transaction that need not be flushed
  *   complete          completes {ids}
+ *   complete one      the same where a batch is one, if there is a call of its own for that
  *   store             completes {ids} with {results}, 1 kB of JSON each
  *   ready             how many can be claimed
  *   settled           how many are completed by now
  *   check             returns a row for whatever is wrong after a run
  *
  * Words in braces are parameters: {batch}, {client} (0, 1, ...), {worker},
- * {ids}, {tokens} and {results} (arrays); {batch literal} is the number itself.
+ * {ids}, {tokens} and {results} (arrays), {id} and {token} (the first of them);
+ * {batch literal} is the number itself.
  */
 #ifndef BENCH_SYSTEM_H
 #define BENCH_SYSTEM_H
@@ -28,6 +30,8 @@ typedef enum Parameter
 	PARAMETER_WORKER,
 	PARAMETER_IDS,
 	PARAMETER_TOKENS,
+	PARAMETER_ID,
+	PARAMETER_TOKEN,
 	PARAMETER_RESULTS,
 	NUM_PARAMETERS
 } Parameter;

@@ -34,6 +34,9 @@ FROM pg_catalog.set_config('synchronous_commit', 'off', true) AS unflushed, benc
 SELECT u.config_id, u.sqlstate FROM benchorch.update_many({ids}::bigint[], {tokens}::bigint[], 'completed') AS u
 WHERE u.sqlstate IS NOT NULL
 
+-- @complete one
+SELECT benchorch.update_status({id}::bigint, 'completed', claim_id => {token}::bigint)
+
 -- @store
 SELECT m.config_id, m.sqlstate FROM benchorch.complete_many({ids}::bigint[], {tokens}::bigint[], {results}::text[]) AS m
 WHERE m.sqlstate IS NOT NULL

@@ -34,5 +34,8 @@ RETURNING id
 -- @complete
 UPDATE jobs SET status = 'completed', completed_at = now() WHERE id = ANY ({ids}::bigint[])
 
+-- @complete one
+UPDATE jobs SET status = 'completed', completed_at = now() WHERE id = {id}::bigint
+
 -- @settled
 SELECT count(*) FROM jobs WHERE status = 'completed'

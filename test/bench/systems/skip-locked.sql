@@ -49,6 +49,9 @@ RETURNING jobs.*
 -- @complete
 UPDATE jobs SET status = 'completed', completed_at = now() WHERE id = ANY ({ids}::bigint[])
 
+-- @complete one
+UPDATE jobs SET status = 'completed', completed_at = now() WHERE id = {id}::bigint
+
 -- @store
 WITH stored AS (INSERT INTO job_results (job_id, result) SELECT * FROM unnest({ids}::bigint[], {results}::jsonb[]))
 UPDATE jobs SET status = 'completed', completed_at = now() WHERE id = ANY ({ids}::bigint[])
