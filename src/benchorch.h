@@ -257,6 +257,8 @@ typedef struct ClaimRow
 	int			nconfigs;
 } ClaimRow;
 extern bool benchorch_read_claim(int64 claim_id, ClaimRow *claim);
+/* The lower bits of a claim_id are random, those above are numbers in a row. */
+#define CLAIM_RANDOM_BITS 21
 /* This session has written its row there. */
 extern void benchorch_remember_claim(int64 claim_id, ItemPointerData address);
 extern void benchorch_forget_delay(int64 config_id);

@@ -26,24 +26,30 @@ PG_FUNCTION_INFO_V1(benchorch_claim_runs);
 #define EMPTY_TRIES 12
 #define FIRST_PAUSE_US 500
 
+/* A session takes so many numbers from the sequence at once. */
+#define NUMBERS 32
+
 /*
- * A number that was never handed out: a sequence in the lower 32 bits, which
- * alone could repeat itself after a crash or a restore, and 21 random bits
- * above.  Below 2^53, so that JSON keeps it.
+ * A number that was never handed out: 32 bits of a sequence, which alone could
+ * repeat themselves after a crash or a restore, and 21 random bits below.
+ * Below 2^53, so that JSON keeps it.  Later ones are mostly greater: their
+ * entries in the index stand together.
  */
 static int64
 new_claim_id(void)
 {
 	static pg_prng_state random;
 	static bool seeded = false;
-	int64		number = nextval_internal(benchorch_oid("claim_seq"), false);
+	static int64 number = 0;	/* the next of the session's own; the first of a row is taken anew */
 
 	if (!seeded && !pg_prng_strong_seed(&random))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate a random claim_id")));
 	seeded = true;
-	return ((int64) (pg_prng_uint32(&random) >> 11 | 1) << 32) | (number & 0xFFFFFFFF);
+	if (number % NUMBERS == 0)
+		number = nextval_internal(benchorch_oid("claim_seq"), false) * NUMBERS;
+	return (number++ & 0xFFFFFFFF) << CLAIM_RANDOM_BITS | (pg_prng_uint32(&random) >> (32 - CLAIM_RANDOM_BITS) | 1);
 }
 
 /* ------------------------------------------------------------ claim_batch */

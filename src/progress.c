@@ -17,7 +17,7 @@
 PG_FUNCTION_INFO_V1(benchorch_mark_endgame_sql);
 
 /* Where this session has left its row of a model. */
-#define WRITTEN_ROWS 256
+#define WRITTEN_ROWS 4096
 
 static struct
 {
@@ -225,7 +225,7 @@ typedef struct Suspect
 } Suspect;
 
 /* What this session has last seen pending of some models: mostly it is still. */
-#define SEEN_PENDING 1024
+#define SEEN_PENDING 4096
 
 typedef struct Seen
 {

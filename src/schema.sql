@@ -268,7 +268,7 @@ CREATE TABLE benchorch.claims
 	config_ids		bigint[] NOT NULL
 );
 CREATE INDEX claims_worker ON benchorch.claims (worker_id, restored);
-CREATE SEQUENCE benchorch.claim_seq CACHE 32;
+CREATE SEQUENCE benchorch.claim_seq;
 COMMENT ON TABLE benchorch.claims IS 'One row a claim that may still hold configs; its key is the fencing token (passing)';
 COMMENT ON COLUMN benchorch.claims.worker_id IS 'NULL: a claim without worker, stale by reset_stale''s timeout';
 COMMENT ON COLUMN benchorch.claims.restored IS 'came with a restored dump: counts as expired';

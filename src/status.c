@@ -142,10 +142,16 @@ static struct
 	ItemPointerData address;
 } written_claims[256];
 
+static int
+place_of(int64 claim_id)
+{
+	return (uint64) (claim_id >> CLAIM_RANDOM_BITS) % lengthof(written_claims);
+}
+
 void
 benchorch_remember_claim(int64 claim_id, ItemPointerData address)
 {
-	int			place = (uint64) claim_id % lengthof(written_claims);
+	int			place = place_of(claim_id);
 
 	written_claims[place].claim_id = claim_id;
 	written_claims[place].address = address;
@@ -154,7 +160,7 @@ benchorch_remember_claim(int64 claim_id, ItemPointerData address)
 static bool
 find_claim(Table *claims, int64 claim_id, ClaimRow *claim)
 {
-	int			place = (uint64) claim_id % lengthof(written_claims);
+	int			place = place_of(claim_id);
 	ArrayType  *config_ids;
 	Datum		worker;
 	bool		isnull;

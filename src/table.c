@@ -39,6 +39,7 @@ struct Table
 	Relation	rel;
 	const char *index_name;		/* NULL: rows come one after the other */
 	Relation	index;			/* NULL until a scan needs it */
+	bool		wants_entries;	/* of it */
 	IndexScanDesc by_index;		/* of these two the one that is under way */
 	TableScanDesc by_table;
 	Snapshot	snapshot;		/* of the scan */
@@ -75,7 +76,17 @@ benchorch_oid(const char *name)
 	registered = true;
 	for (int i = 0; i < nknown; i++)
 		if (known[i].name == name)
-			return known[i].oid;
+		{
+			oid = known[i].oid;
+			/* what is asked often moves to the front */
+			if (i > 0)
+			{
+				known[i] = known[i - 1];
+				known[i - 1].name = name;
+				known[i - 1].oid = oid;
+			}
+			return oid;
+		}
 	oid = get_relname_relid(name, get_namespace_oid("benchorch", false));
 	if (OidIsValid(oid) && nknown < lengthof(known))
 	{
@@ -165,6 +176,7 @@ scan(Table *table, ScanKeyData *keys, int n)
 		if (table->index == NULL)
 			table->index = index_open(benchorch_oid(table->index_name), AccessShareLock);
 		table->by_index = compat_index_beginscan(table->rel, table->index, table->snapshot, n);
+		table->by_index->xs_want_itup = table->wants_entries;
 		index_rescan(table->by_index, keys, n, NULL, 0);
 	}
 	else
@@ -193,6 +205,29 @@ benchorch_next_row(Table *table)
 	if (table->by_index)
 		return index_getnext_slot(table->by_index, ForwardScanDirection, table->row);
 	return table->by_table && table_scan_getnextslot(table->by_table, ForwardScanDirection, table->row);
+}
+
+void
+benchorch_want_entries(Table *table)
+{
+	table->wants_entries = true;
+}
+
+bool
+benchorch_next_entry(Table *table, Datum *columns, ItemPointer address)
+{
+	ItemPointer tid = index_getnext_tid(table->by_index, ForwardScanDirection);
+
+	if (tid == NULL)
+		return false;
+	*address = *tid;
+	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(table->index); i++)
+	{
+		bool		isnull;
+
+		columns[i] = index_getattr(table->by_index->xs_itup, i + 1, RelationGetDescr(table->index), &isnull);
+	}
+	return true;
 }
 
 bool

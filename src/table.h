@@ -153,6 +153,11 @@ extern bool benchorch_find_row_at(Table *table, ItemPointer address, int column,
 /* The same as a single step. */
 extern bool benchorch_has_row(const char *name, const char *index, Datum key, RegProcedure equal);
 
+/* Scans that begin from now on can go on from row to index entry. */
+extern void benchorch_want_entries(Table *table);
+/* The next entry of the scan's index: its columns, and where its row was put; false where there is none.  No row is found. */
+extern bool benchorch_next_entry(Table *table, Datum *columns, ItemPointer address);
+
 /* Columns of the row, from 1; what they point to holds until the scan moves on. */
 extern Datum benchorch_row_value(Table *table, int column, bool *isnull);
 extern Datum benchorch_row_datum(Table *table, int column);

@@ -9,6 +9,7 @@
 #include "benchorch.h"
 #include "table.h"
 
+#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"
 
@@ -26,6 +27,28 @@ static struct
 	int64		id;				/* 0: none */
 	ItemPointerData address;
 } own;
+
+/*
+ * Further chunks that are as urgent as the first, for claims of a few: taken in
+ * any order, so that sessions seldom come for the same one.  Which of them are
+ * still there is seen when their turn comes.
+ */
+#define UPCOMING 64
+#define UPCOMING_TRIES 4
+#define FEW 8
+
+typedef struct Upcoming
+{
+	int64		id;
+	ItemPointerData address;
+} Upcoming;
+
+static struct
+{
+	int32		priority;
+	int			n;
+	Upcoming	chunks[UPCOMING];
+} upcoming;
 
 /* The parts of the scan of all models; that of one has but the last. */
 typedef enum Part
@@ -84,6 +107,8 @@ scan_chunks(Chunks *chunks)
 {
 	const Claim *claim = chunks->claim;
 
+	if (claim->wanted <= FEW)
+		benchorch_want_entries(chunks->table);
 	chunks->part = WHOLE;
 	chunks->note = !claim->has_model;
 	if (!claim->has_model && place.generation == chunks->generation)
@@ -98,15 +123,48 @@ is_takeable(const Chunks *chunks)
 	return !benchorch_is_paused(chunks->claim, DatumGetUUIDP(benchorch_row_datum(chunks->table, PRIORITY_CHUNK_MODEL)));
 }
 
-/* Goes to the session's own chunk, where it is among the most urgent. */
+/* Goes to a chunk that the session has seen there, where it is among the most urgent. */
 static bool
-own_chunk(Chunks *chunks)
+find_urgent(Chunks *chunks, int64 id, ItemPointer address)
 {
-	return !chunks->claim->has_model && own.id != 0 &&
-		place.generation == chunks->generation && place.priority <= chunks->claim->threshold &&
-		benchorch_find_row_at(chunks->table, &own.address, PRIORITY_CHUNK_ID, Int64GetDatum(own.id), int8eq) &&
+	return benchorch_find_row_at(chunks->table, address, PRIORITY_CHUNK_ID, Int64GetDatum(id), int8eq) &&
 		DatumGetInt32(benchorch_row_datum(chunks->table, PRIORITY_CHUNK_PRIORITY)) == place.priority &&
 		is_takeable(chunks);
+}
+
+/* Goes to a chunk without a scan: the session's own, or one of the upcoming. */
+static bool
+known_chunk(Chunks *chunks)
+{
+	if (chunks->claim->has_model ||
+		place.generation != chunks->generation || place.priority > chunks->claim->threshold)
+		return false;
+	if (own.id != 0 && find_urgent(chunks, own.id, &own.address))
+		return true;
+	for (int i = 0; i < UPCOMING_TRIES && upcoming.n > 0 && upcoming.priority == place.priority; i++)
+	{
+		int			at = pg_prng_uint64_range(&pg_global_prng_state, 0, upcoming.n - 1);
+		Upcoming	chunk = upcoming.chunks[at];
+
+		upcoming.chunks[at] = upcoming.chunks[--upcoming.n];
+		if (find_urgent(chunks, chunk.id, &chunk.address))
+			return true;
+	}
+	return false;
+}
+
+/* The scan has brought what was needed: notes what it has behind that. */
+static void
+note_upcoming(const Chunks *chunks)
+{
+	Datum		columns[2];		/* priority, id */
+	ItemPointerData address;
+
+	upcoming.priority = place.priority;
+	upcoming.n = 0;
+	while (upcoming.n < UPCOMING && benchorch_next_entry(chunks->table, columns, &address) &&
+		   DatumGetInt32(columns[0]) == place.priority)
+		upcoming.chunks[upcoming.n++] = (Upcoming){DatumGetInt64(columns[1]), address};
 }
 
 /* Goes to the next chunk of a model that is not paused; false where there is none. */
@@ -199,12 +257,16 @@ benchorch_claim_most_urgent(Claim *claim)
 		/* collect as many ids as are needed ... */
 		hints->n = 0;
 		open_chunks(&chunks, claim);
-		if (own_chunk(&chunks))
+		if (known_chunk(&chunks))
 			take_chunk(&chunks, hints, need);
 		if (hints->n < need)
+		{
 			scan_chunks(&chunks);
-		while (hints->n < need && (more = next_chunk(&chunks)))
-			take_chunk(&chunks, hints, need);
+			while (hints->n < need && (more = next_chunk(&chunks)))
+				take_chunk(&chunks, hints, need);
+			if (more && claim->wanted <= FEW && !claim->has_model)
+				note_upcoming(&chunks);
+		}
 		benchorch_close_table(chunks.table);
 		/* ... and take what of them is pending; stale ones call for another round */
 		if (hints->n > 0 && !benchorch_take(claim, hints->ids, hints->priorities, hints->n, 0))

@@ -1,40 +1,48 @@
--- What was measured: every figure is the median of its rounds.
-CREATE TEMPORARY TABLE figures AS
-SELECT line ->> 'measure' AS measure, line ->> 'system' AS system, key,
-	percentile_disc(0.5) WITHIN GROUP (ORDER BY (value #>> '{}')::numeric) AS median,
-	max((value #>> '{}')::numeric) AS most,
-	min((value #>> '{}')::numeric) FILTER (WHERE (line ->> 'cycle')::int = 1) AS first, min(n) AS position
+-- What was measured, by its round.
+CREATE TEMPORARY TABLE measured AS
+SELECT line ->> 'measure' AS measure, line ->> 'system' AS system, (line ->> 'round')::int AS round, key,
+	(line ->> 'cycle')::int AS cycle, (value #>> '{}')::numeric AS value, n
 FROM (SELECT line, row_number() OVER () AS n FROM run) AS lines, jsonb_each(line)
-WHERE jsonb_typeof(value) = 'number'
-GROUP BY 1, 2, 3;
+WHERE jsonb_typeof(value) = 'number';
+
+-- Every figure is the median of its rounds.
+CREATE TEMPORARY TABLE figures AS
+SELECT measure, system, key, percentile_disc(0.5) WITHIN GROUP (ORDER BY value) AS median, max(value) AS most,
+	min(value) FILTER (WHERE cycle = 1) AS first, min(n) AS position
+FROM measured GROUP BY 1, 2, 3;
 
 CREATE FUNCTION pg_temp.figure(measure text, system text, key text) RETURNS numeric STABLE LANGUAGE sql
 AS $$ SELECT median FROM figures AS f WHERE (f.measure, f.system, f.key) = ($1, $2, $3) $$;
 
--- how a figure compares with that of another system in the same measure, and of the same system in another measure
+-- How a figure compares with another one: each run with that of its own round, since the machine is never the same for long,
+-- and of these quotients the median.  Of several systems the one with the most counts.
+CREATE FUNCTION pg_temp.quotient(measure text, system text, key text, other_measure text, other_systems text[], other_key text)
+RETURNS numeric STABLE LANGUAGE sql
+AS $$
+	SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY m.value / o.value)
+	FROM measured AS m JOIN
+		(SELECT round, max(value) AS value FROM measured AS o
+		 WHERE o.measure = $4 AND o.system = ANY ($5) AND o.key = $6 GROUP BY round) AS o USING (round)
+	WHERE (m.measure, m.system, m.key) = ($1, $2, $3)
+$$;
+
+-- that of another system in the same measure, and of the same system in another measure
 CREATE FUNCTION pg_temp.to_system(other text, key text, measure text, system text) RETURNS numeric STABLE LANGUAGE sql
-AS $$ SELECT pg_temp.figure($3, $4, $2) / pg_temp.figure($3, $1, $2) $$;
+AS $$ SELECT pg_temp.quotient($3, $4, $2, $3, ARRAY[$1], $2) $$;
 
 CREATE FUNCTION pg_temp.to_measure(other text, key text, measure text, system text) RETURNS numeric STABLE LANGUAGE sql
-AS $$ SELECT pg_temp.figure($3, $4, $2) / pg_temp.figure($1, $4, $2) $$;
+AS $$ SELECT pg_temp.quotient($3, $4, $2, $1, ARRAY[$4], $2) $$;
 
 -- the last tenth of a run to its first
 CREATE FUNCTION pg_temp.last_to_first(key text, measure text, system text) RETURNS numeric STABLE LANGUAGE sql
-AS $$ SELECT pg_temp.figure($2, $3, $1 || '_last') / pg_temp.figure($2, $3, $1 || '_first') $$;
+AS $$ SELECT pg_temp.quotient($2, $3, $1 || '_last', $2, ARRAY[$3], $1 || '_first') $$;
 
--- the best of those that keep a state for each job
-CREATE FUNCTION pg_temp.best_peer(measure text) RETURNS numeric STABLE LANGUAGE sql
-AS $$
-	SELECT max(median) FROM figures AS f
-	WHERE f.measure = $1 AND key = 'configs_per_s' AND system IN ('skip-locked', 'graphile-worker', 'pg-boss')
-$$;
-
--- the rate of a system to that of the best of them, like for like
+-- the rate of a system to that of the best of those that keep a state for each job, like for like
 CREATE FUNCTION pg_temp.to_best_peer(base text, measure text, system text) RETURNS numeric STABLE LANGUAGE sql
-AS $$ SELECT pg_temp.figure($2, $3, 'configs_per_s') / pg_temp.best_peer($1) $$;
+AS $$ SELECT pg_temp.quotient($2, $3, 'configs_per_s', $1, '{skip-locked,graphile-worker,pg-boss}', 'configs_per_s') $$;
 
 \echo
-\echo 'Claim + complete.  The quotients are to plain SKIP LOCKED in the same measure; others: the share of all processors that'
+\echo 'Claim + complete.  The quotients are to plain SKIP LOCKED in the same measure and round; others: the share of all processors that'
 \echo 'programs had which have nothing to do with this.'
 SELECT measure, system, round(rate) AS "configs/s",
 	round(pg_temp.to_system('skip-locked', 'configs_per_s', measure, system), 2) AS quotient,
