@@ -24,23 +24,15 @@
 #include "access/xact.h"
 #include "utils/inval.h"
 
-/* The generation of each matter, and the relation that messages of it are about. */
-static uint64 generations[MATTERS];
-static Oid	relations[MATTERS];
+/* What messages of each matter are about. */
+static const char *const names[MATTERS] = {
+	[READINESS] = "priority_chunks_id_seq",
+	[MARKS] = "endgames",
+	[FAILURES] = "worker_failures"
+};
 
-static Oid
-relation_of(Matter matter)
-{
-	switch (matter)
-	{
-		case READINESS:
-			return benchorch_oid("priority_chunks_id_seq");
-		case MARKS:
-			return benchorch_oid("endgames");
-		default:
-			return benchorch_oid("worker_failures");
-	}
-}
+static Oid	relations[MATTERS];
+static uint64 generations[MATTERS];
 
 static void
 end_all(void)
@@ -84,7 +76,7 @@ benchorch_generation(Matter matter)
 		end_all();				/* nothing is believed in generation 0 */
 		registered = true;
 	}
-	relations[matter] = relation_of(matter);
+	relations[matter] = benchorch_oid(names[matter]);
 	CommandCounterIncrement();	/* messages of this transaction's own */
 	AcceptInvalidationMessages();
 	/* a snapshot of the transaction's begin may not show what has come in since: a generation that is over at once */
@@ -96,5 +88,5 @@ benchorch_generation(Matter matter)
 void
 benchorch_tell(Matter matter)
 {
-	CacheInvalidateRelcacheByRelid(relation_of(matter));
+	CacheInvalidateRelcacheByRelid(benchorch_oid(names[matter]));
 }
