@@ -155,7 +155,7 @@ extern bool benchorch_has_row(const char *name, const char *index, Datum key, Re
 
 /* Scans that begin from now on can go on from row to index entry. */
 extern void benchorch_want_entries(Table *table);
-/* The next entry of the scan's index: its columns, and where its row was put; false where there is none.  No row is found. */
+/* The next entry of the scan's index: its columns, and where its row was put; false where there is none. */
 extern bool benchorch_next_entry(Table *table, Datum *columns, ItemPointer address);
 
 /* Columns of the row, from 1; what they point to holds until the scan moves on. */
