@@ -114,12 +114,12 @@ System
 read_system(const char *path, int batch, bool prepared)
 {
 	char	   *text = read_whole(path);
-	bool		one = batch == 1;
+	const char *complete = batch == 1 && has_section(text, "complete one") ? "complete one" : "complete";
 	System		system = {
 		.client = read_call(text, "client", batch, false),
 		.claim = read_call(text, "claim", batch, prepared),
 		.claim_unflushed = read_call(text, "claim unflushed", batch, prepared),
-		.complete = read_call(text, one && has_section(text, "complete one") ? "complete one" : "complete", batch, prepared),
+		.complete = read_call(text, complete, batch, prepared),
 		.store = read_call(text, "store", batch, prepared),
 		.ready = read_call(text, "ready", batch, false),
 		.settled = read_call(text, "settled", batch, false),
