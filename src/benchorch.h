@@ -2,9 +2,9 @@
  * What crosses the files of the extension, grouped by the file that defines
  * it.  A file calls only what lies below it:
  *
- *   claim -> lane, urgent -> take, recovery -> finalize -> heard    claim -> runner -> take
+ *   claim -> lane, urgent -> take, recovery -> finalize    claim -> runner -> take
  *   operators    update    hand_in -> results -> outcomes    direct
- *     -> attempts -> status -> ready, progress -> rows -> table (table.h) -> plans, words
+ *     -> attempts -> status -> ready, progress -> heard, rows -> table (table.h) -> plans, words
  *   matrix -> predict (template.h) -> template    matrix -> insert -> ready, rows
  *   lane, take, results -> reference -> adapters, subjects, table
  *   results -> checks -> physics (checks.h) -> subjects -> roofline (roofline.h)

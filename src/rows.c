@@ -239,9 +239,6 @@ update_by_statement(const ConfigRow *row)
 	benchorch_run(&update_config, values, nulls);
 }
 
-/* A page with less free space is pruned before it is read. */
-#define ALMOST_FULL (BLCKSZ / 5)
-
 /*
  * Fetches the version of a row that the snapshot shows, by the address that the
  * index has.  As index_getnext_slot() does it, but for the pruning, which that
@@ -386,13 +383,13 @@ find_row(ConfigTable *table, int64 config_id)
 	}
 	if (table->next >= table->run_end)
 	{
+		int64		last;
+
 		for (table->run_end = table->next + 1; table->run_end < table->n; table->run_end++)
 			if (table->ids[table->run_end] - table->ids[table->run_end - 1] > NEAR)
 				break;
-		if (table->ahead && table->run_end == table->n)
-			scan_ids(table, config_id, table->ahead);
-		else
-			scan_ids(table, config_id, table->ids[table->run_end - 1]);
+		last = table->ids[table->run_end - 1];
+		scan_ids(table, config_id, table->run_end == table->n ? Max(last, table->ahead) : last);
 	}
 	table->next++;
 	if (!scan_to(table, config_id))
@@ -420,10 +417,10 @@ benchorch_read_next(ConfigTable *table)
 const ConfigRow *
 benchorch_read_other(ConfigTable *table, int64 config_id)
 {
+	table->run_end = table->next;	/* the next one is looked for anew */
 	if (!find_remembered(table, config_id))
 	{
 		scan_ids(table, config_id, config_id);
-		table->run_end = table->next;	/* the next one is looked for anew */
 		if (!scan_to(table, config_id))
 			return NULL;
 	}

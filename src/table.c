@@ -76,17 +76,7 @@ benchorch_oid(const char *name)
 	registered = true;
 	for (int i = 0; i < nknown; i++)
 		if (known[i].name == name)
-		{
-			oid = known[i].oid;
-			/* what is asked often moves to the front */
-			if (i > 0)
-			{
-				known[i] = known[i - 1];
-				known[i - 1].name = name;
-				known[i - 1].oid = oid;
-			}
-			return oid;
-		}
+			return known[i].oid;
 	oid = get_relname_relid(name, get_namespace_oid("benchorch", false));
 	if (OidIsValid(oid) && nknown < lengthof(known))
 	{
@@ -239,9 +229,6 @@ benchorch_find_row(Table *table, Datum key, RegProcedure equal)
 	benchorch_scan(table, &scan_key, 1);
 	return benchorch_next_row(table);
 }
-
-/* A page with less free space is pruned when a row of it is looked for: a row that changes often needs the room. */
-#define ALMOST_FULL (BLCKSZ / 5)
 
 bool
 benchorch_find_row_at(Table *table, ItemPointer address, int column, Datum key, PGFunction equal)

@@ -102,12 +102,19 @@ open_chunks(Chunks *chunks, const Claim *claim)
 		.generation = benchorch_generation(READINESS)};
 }
 
+/* Is what the scan has behind the chunks taken to be noted? */
+static bool
+notes_upcoming(const Claim *claim)
+{
+	return claim->wanted <= FEW && !claim->has_model;
+}
+
 static void
 scan_chunks(Chunks *chunks)
 {
 	const Claim *claim = chunks->claim;
 
-	if (claim->wanted <= FEW)
+	if (notes_upcoming(claim))
 		benchorch_want_entries(chunks->table);
 	chunks->part = WHOLE;
 	chunks->note = !claim->has_model;
@@ -264,7 +271,7 @@ benchorch_claim_most_urgent(Claim *claim)
 			scan_chunks(&chunks);
 			while (hints->n < need && (more = next_chunk(&chunks)))
 				take_chunk(&chunks, hints, need);
-			if (more && claim->wanted <= FEW && !claim->has_model)
+			if (more && notes_upcoming(claim))
 				note_upcoming(&chunks);
 		}
 		benchorch_close_table(chunks.table);
