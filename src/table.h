@@ -118,7 +118,7 @@ enum
 	DELAYED_DUE_AT
 };
 
-/* A page with less free space is pruned where a row is looked for that changes often: its next versions need the room. */
+/* A page with less free space is pruned where a row of it is looked for: its next versions need the room. */
 #define ALMOST_FULL (BLCKSZ / 5)
 
 /* The OID of a relation of ours; InvalidOid: there is none.  The name must be a literal. */
