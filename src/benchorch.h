@@ -254,6 +254,7 @@ typedef struct ClaimRow
 {
 	bool		has_worker;
 	pg_uuid_t	worker_id;
+	bool		restored;
 	int			nconfigs;
 } ClaimRow;
 extern bool benchorch_read_claim(int64 claim_id, ClaimRow *claim);
@@ -270,6 +271,22 @@ extern void benchorch_forget_delay(int64 config_id);
  * any order; a pair that occurs twice is done once.
  */
 extern void benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int n, bool *done);
+
+/* What the completion of one config leaves to a claim that follows in the same call. */
+typedef struct Handover
+{
+	int64		claim_id;		/* that held the config */
+	pg_uuid_t	model_version_id;	/* of the config, which is yet to be counted */
+	bool		has_row;		/* the claim's row still stands: nothing runs under it any more */
+	ItemPointerData row;
+	ClaimRow	claim;			/* what it says */
+} Handover;
+
+/* The same for one pair, but for the count and the claim's row; false: its claim is not current. */
+extern bool benchorch_complete_for_next(int64 config_id, int64 claim_id, Handover *handover);
+
+/* Has the config been completed under this claim?  Looked at without a lock. */
+extern bool benchorch_is_completed(int64 config_id, int64 claim_id);
 
 /*
  * running -> pending for a config whose row is locked: ready at once, or after
@@ -345,9 +362,17 @@ struct Claim
 	const pg_uuid_t *paused;	/* model versions */
 	int64	   *ids;			/* these two: of what was taken, with room for what is wanted */
 	pg_uuid_t  *models;
+	Handover   *after;			/* of the config that was completed first; NULL: none was */
 	ReturnSetInfo *rsinfo;
 	PutTaken	put;
 };
+
+/* ---------------------------------------------------------------- in claim.c */
+
+/* A claim_id that was never handed out. */
+extern int64 benchorch_new_claim_id(void);
+
+/* ----------------------------------------------------------------- in take.c */
 
 /*
  * Makes running what of the hinted configs (ids with the priorities that their

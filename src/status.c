@@ -173,6 +173,7 @@ find_claim(Table *claims, int64 claim_id, ClaimRow *claim)
 	claim->has_worker = !isnull;
 	if (claim->has_worker)
 		claim->worker_id = *DatumGetUUIDP(worker);
+	claim->restored = DatumGetBool(benchorch_row_datum(claims, CLAIM_RESTORED));
 	config_ids = DatumGetArrayTypeP(benchorch_row_datum(claims, CLAIM_CONFIGS));
 	claim->nconfigs = ArrayGetNItems(ARR_NDIM(config_ids), ARR_DIMS(config_ids));
 	return true;
@@ -188,16 +189,22 @@ benchorch_read_claim(int64 claim_id, ClaimRow *claim)
 	return found;
 }
 
-/* n of the claim's configs have left it: one that all have left needs no row. */
+/* n of the claim's configs have left it: one that all have left needs no row, unless a claim goes on with it. */
 static bool
-leave_claim(int64 claim_id, int n, ClaimRow *claim)
+leave_claim(int64 claim_id, int n, ClaimRow *claim, Handover *handover)
 {
 	Table	   *claims = benchorch_open_table("claims", "claims_pkey", RowExclusiveLock);
 	bool		found = find_claim(claims, claim_id, claim);
+	bool		over = found && claim->nconfigs <= n;
 
-	/* who is at it deletes it too, or leaves it to the sweep */
-	if (found && claim->nconfigs <= n)
-		benchorch_delete_row(claims);
+	if (over && handover)
+	{
+		handover->has_row = true;
+		handover->row = benchorch_row_address(claims);
+		handover->claim = *claim;
+	}
+	else if (over)
+		benchorch_delete_row(claims);	/* who is at it deletes it too, or leaves it to the sweep */
 	benchorch_close_table(claims);
 	return found;
 }
@@ -208,7 +215,7 @@ benchorch_leave_claim(int64 claim_id, int n)
 {
 	ClaimRow	claim;
 
-	leave_claim(claim_id, n, &claim);
+	leave_claim(claim_id, n, &claim, NULL);
 }
 
 static void
@@ -233,11 +240,11 @@ end_failures(const pg_uuid_t *worker)
 
 /* n configs of the claim have been completed in this call; did a worker have them? */
 static bool
-end_success(int64 claim_id, int n)
+end_success(int64 claim_id, int n, Handover *handover)
 {
 	ClaimRow	claim;
 
-	if (!leave_claim(claim_id, n, &claim) || !claim.has_worker)
+	if (!leave_claim(claim_id, n, &claim, handover) || !claim.has_worker)
 		return false;
 	end_failures(&claim.worker_id);
 	return true;
@@ -340,13 +347,44 @@ benchorch_complete_configs(const int64 *config_ids, const int64 *claim_ids, int 
 	{
 		for (end = start + 1; end < unique && pairs[end].claim_id == pairs[start].claim_id; end++)
 			;
-		by_lane |= end_success(pairs[start].claim_id, end - start);
+		by_lane |= end_success(pairs[start].claim_id, end - start, NULL);
 	}
 	for (int i = 0; i < unique; i++)
 		models[i] = pairs[i].model_version_id;
 	unique = benchorch_count_moves(models, unique, CONFIG_RUNNING, CONFIG_COMPLETED);
 	benchorch_check_endgames(models, unique, configs, by_lane);
 	benchorch_close_configs(configs);
+}
+
+bool
+benchorch_complete_for_next(int64 config_id, int64 claim_id, Handover *handover)
+{
+	Pair		pair = {.config_id = config_id, .claim_id = claim_id};
+	Completion	completion = {
+		.pair = &pair, .completed = CStringGetTextDatum("completed"), .now = GetCurrentTimestamp()
+	};
+	ConfigTable *configs = benchorch_open_configs(&config_id, 1);
+	bool		held;
+	bool		done = benchorch_change_next(configs, become_completed, &completion, true, &held);
+
+	*handover = (Handover){.claim_id = claim_id, .model_version_id = pair.model_version_id};
+	if (done)
+	{
+		bool		by_lane = end_success(claim_id, 1, handover);
+
+		benchorch_check_endgames(&pair.model_version_id, 1, configs, by_lane);
+	}
+	benchorch_close_configs(configs);
+	return done;
+}
+
+bool
+benchorch_is_completed(int64 config_id, int64 claim_id)
+{
+	Config		config;
+
+	return benchorch_get_config(config_id, &config) && config.claim_id == claim_id &&
+		config.status == CONFIG_COMPLETED;
 }
 
 /* ---------------------------------- running, pending -> skipped, cancelled, failed */

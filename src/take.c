@@ -23,7 +23,7 @@
 /* What a claim wants of one row. */
 typedef struct Hint
 {
-	const Claim *claim;
+	Claim	   *claim;
 	int32		priority;
 	int32		lane_id;		/* 0: any */
 	Datum		running;
@@ -68,6 +68,9 @@ become_running(ConfigRow *row, void *context)
 		!row->nulls[at->due_at] || (hint->lane_id && DatumGetInt32(row->values[at->lane_id]) != hint->lane_id))
 		return false;
 	*hint->taken = benchorch_read_taken(row);
+	/* a pair is never used again: who was claimed before may have been so by the claim that goes on */
+	if (hint->claim->after && hint->taken->attempt > 1)
+		hint->claim->claim_id = benchorch_new_claim_id();
 
 	row->values[at->status] = hint->running;
 	row->values[at->claim_id] = Int64GetDatum(hint->claim->claim_id);

@@ -194,12 +194,10 @@ fenced(int64 claim_id, int *sqlstate)
 static void
 tell_undone(int64 config_id, int64 claim_id, ConfigStatus *now, int *sqlstate)
 {
-	Config		config;
-
 	if (!fenced(claim_id, sqlstate))
 		return;
 	*now = CONFIG_PENDING;
-	if (benchorch_get_config(config_id, &config) && config.claim_id == claim_id && config.status == CONFIG_COMPLETED)
+	if (benchorch_is_completed(config_id, claim_id))
 		*now = CONFIG_COMPLETED;
 	else
 		*sqlstate = ERRCODE_BENCHORCH_STALE_CLAIM;

@@ -172,6 +172,19 @@ next_result(Client *client)
 	return result;
 }
 
+/* The same in one statement. */
+static void
+complete_by_next(Client *client)
+{
+	const char *values[NUM_PARAMETERS];
+	PGresult   *result;
+
+	set_values(client, values);
+	result = run_call(client->connection, &client->run->system->next, values);
+	take(client, result);
+	PQclear(result);
+}
+
 /* Completes what is held and claims more, without waiting in between. */
 static void
 complete_and_claim(Client *client)
@@ -245,6 +258,8 @@ work_apart(Client *client)
 static void
 work_joined(Client *client)
 {
+	const Run  *run = client->run;
+	bool		by_next = run->way == WAY_ONE_TRANSACTION && run->completion != &run->system->store && run->system->next.sql;
 	double		fed_at = now();
 
 	claim(client);
@@ -257,7 +272,10 @@ work_joined(Client *client)
 			claim(client);
 		else
 		{
-			complete_and_claim(client);
+			if (by_next)
+				complete_by_next(client);
+			else
+				complete_and_claim(client);
 			note(client, NAN, now() - begin, n);
 		}
 	}
@@ -291,6 +309,7 @@ client_connect(Client *client, Run *run, int number, const char *conninfo)
 	prepare_call(client->connection, &system->claim);
 	prepare_call(client->connection, &system->claim_unflushed);
 	prepare_call(client->connection, &system->complete);
+	prepare_call(client->connection, &system->next);
 	prepare_call(client->connection, &system->store);
 }
 

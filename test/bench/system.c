@@ -120,6 +120,7 @@ read_system(const char *path, int batch, bool prepared)
 		.claim = read_call(text, "claim", batch, prepared),
 		.claim_unflushed = read_call(text, "claim unflushed", batch, prepared),
 		.complete = read_call(text, complete, batch, prepared),
+		.next = batch == 1 ? read_call(text, "next", batch, prepared) : (Call){0},
 		.store = read_call(text, "store", batch, prepared),
 		.ready = read_call(text, "ready", batch, false),
 		.settled = read_call(text, "settled", batch, false),

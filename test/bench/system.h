@@ -7,6 +7,7 @@
  *   claim unflushed   the same in a transaction that need not be flushed
  *   complete          completes {ids}
  *   complete one      the same where a batch is one, if there is a call of its own for that
+ *   next              completes {id} and claims one in one statement, if there is one for that
  *   store             completes {ids} with {results}, 1 kB of JSON each
  *   ready             how many can be claimed
  *   settled           how many are completed by now
@@ -50,6 +51,7 @@ typedef struct System
 	Call		claim;
 	Call		claim_unflushed;
 	Call		complete;
+	Call		next;
 	Call		store;
 	Call		ready;
 	Call		settled;

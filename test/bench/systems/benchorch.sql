@@ -37,6 +37,11 @@ WHERE u.sqlstate IS NOT NULL
 -- @complete one
 SELECT benchorch.update_status({id}::bigint, 'completed', claim_id => {token}::bigint)
 
+-- @next
+SELECT c.config_id AS id, c.claim_id AS token, c.model_version_id, c.hardware_config_id, c.framework_id, c.workload_type,
+	c.batch_size, c.sequence_length, c.params, c.priority, c.attempt, c.lease_expires_at
+FROM benchorch.claim_next({id}::bigint, {token}::bigint) AS c
+
 -- @store
 SELECT m.config_id, m.sqlstate FROM benchorch.complete_many({ids}::bigint[], {tokens}::bigint[], {results}::text[]) AS m
 WHERE m.sqlstate IS NOT NULL

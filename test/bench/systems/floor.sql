@@ -37,5 +37,11 @@ UPDATE jobs SET status = 'completed', completed_at = now() WHERE id = ANY ({ids}
 -- @complete one
 UPDATE jobs SET status = 'completed', completed_at = now() WHERE id = {id}::bigint
 
+-- @next
+WITH completed AS (UPDATE jobs SET status = 'completed', completed_at = now() WHERE id = {id}::bigint)
+UPDATE jobs SET status = 'running', started_at = now(), claim_id = 1
+WHERE id = (SELECT n FROM nextval('turn') AS n)
+RETURNING id
+
 -- @settled
 SELECT count(*) FROM jobs WHERE status = 'completed'
