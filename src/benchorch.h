@@ -276,13 +276,13 @@ extern void benchorch_complete_configs(const int64 *config_ids, const int64 *cla
 typedef struct Handover
 {
 	int64		claim_id;		/* that held the config */
-	pg_uuid_t	model_version_id;	/* of the config, which is yet to be counted */
+	pg_uuid_t	model_version_id;	/* of the config: its count, and whether that was the end of it, are left, too */
 	bool		has_row;		/* the claim's row still stands: nothing runs under it any more */
 	ItemPointerData row;
 	ClaimRow	claim;			/* what it says */
 } Handover;
 
-/* The same for one pair, but for the count and the claim's row; false: its claim is not current. */
+/* The same for one pair, but for what is handed over; false: its claim is not current. */
 extern bool benchorch_complete_for_next(int64 config_id, int64 claim_id, Handover *handover);
 
 /* Has the config been completed under this claim?  Looked at without a lock. */

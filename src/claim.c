@@ -158,18 +158,28 @@ record(const Claim *claim, bool swept)
 	benchorch_close_table(claims);
 }
 
-/* Counts what was completed and what was taken; of one model, as mostly, in one step. */
+/*
+ * Counts what was taken, and what was completed before.  Mostly both are of one
+ * model: then that is one step, and its end has not come.
+ */
 static void
 count(Claim *claim)
 {
-	if (claim->after && claim->taken == 1 &&
-		memcmp(&claim->after->model_version_id, &claim->models[0], UUID_LEN) == 0)
+	Handover   *after = claim->after;
+
+	if (after && claim->taken == 1 && memcmp(&after->model_version_id, &claim->models[0], UUID_LEN) == 0)
 	{
-		benchorch_count_move(&claim->models[0], CONFIG_PENDING, CONFIG_COMPLETED, 1);
+		benchorch_count_move(&after->model_version_id, CONFIG_PENDING, CONFIG_COMPLETED, 1);
 		return;
 	}
-	if (claim->after)
-		benchorch_count_move(&claim->after->model_version_id, CONFIG_RUNNING, CONFIG_COMPLETED, 1);
+	if (after)
+	{
+		ConfigTable *configs = benchorch_open_configs(NULL, 0);
+
+		benchorch_count_move(&after->model_version_id, CONFIG_RUNNING, CONFIG_COMPLETED, 1);
+		benchorch_check_endgames(&after->model_version_id, 1, configs, claim->has_worker);
+		benchorch_close_configs(configs);
+	}
 	if (claim->taken > 0)
 		benchorch_count_moves(claim->models, claim->taken, CONFIG_PENDING, CONFIG_RUNNING);
 }

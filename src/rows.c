@@ -66,7 +66,6 @@ struct ConfigTable
 	Relation	index;			/* its primary key; these two: NULL until it is asked */
 	IndexScanDesc scan;
 	Buffer		page;			/* that was looked at last, pinned */
-	BlockNumber pages;			/* 0: not yet counted */
 	Snapshot	snapshot;
 	CommandId	command;
 	bool		user_triggers;
@@ -315,10 +314,8 @@ find_remembered(ConfigTable *table, int64 config_id)
 
 	if (at.id != config_id || !ItemPointerIsValid(&at.root) || !is_heap(table))
 		return false;
-	if (table->pages == 0)
-		table->pages = RelationGetNumberOfBlocks(table->rel);
-	return ItemPointerGetBlockNumber(&at.root) < table->pages && fetch_version(table, at.root, &all_dead) &&
-		found_id(table) == config_id;
+	return benchorch_has_block(table->rel, ItemPointerGetBlockNumber(&at.root)) &&
+		fetch_version(table, at.root, &all_dead) && found_id(table) == config_id;
 }
 
 static void

@@ -368,13 +368,9 @@ benchorch_complete_for_next(int64 config_id, int64 claim_id, Handover *handover)
 	bool		done = benchorch_change_next(configs, become_completed, &completion, true, &held);
 
 	*handover = (Handover){.claim_id = claim_id, .model_version_id = pair.model_version_id};
-	if (done)
-	{
-		bool		by_lane = end_success(claim_id, 1, handover);
-
-		benchorch_check_endgames(&pair.model_version_id, 1, configs, by_lane);
-	}
 	benchorch_close_configs(configs);
+	if (done)
+		end_success(claim_id, 1, handover);
 	return done;
 }
 

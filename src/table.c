@@ -27,6 +27,7 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/procarray.h"
+#include "storage/smgr.h"
 #include "tcop/utility.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -110,6 +111,14 @@ int
 benchorch_columns(const Table *table)
 {
 	return RelationGetDescr(table->rel)->natts;
+}
+
+bool
+benchorch_has_block(Relation rel, BlockNumber block)
+{
+	BlockNumber seen = RelationGetSmgr(rel)->smgr_cached_nblocks[MAIN_FORKNUM];
+
+	return (seen != InvalidBlockNumber && block < seen) || block < RelationGetNumberOfBlocks(rel);
 }
 
 static void
@@ -237,7 +246,7 @@ benchorch_find_row_at(Table *table, ItemPointer address, int column, Datum key, 
 
 	begin_scan(table);
 	if (!ItemPointerIsValid(address) || !TTS_IS_BUFFERTUPLE(table->row) ||
-		ItemPointerGetBlockNumber(address) >= RelationGetNumberOfBlocks(table->rel))
+		!benchorch_has_block(table->rel, ItemPointerGetBlockNumber(address)))
 		return false;
 	found = table_tuple_fetch_row_version(table->rel, address, table->snapshot, table->row);
 	if (found)

@@ -136,6 +136,9 @@ extern bool benchorch_is_plain(const Table *table);
 
 extern int benchorch_columns(const Table *table);
 
+/* Does the relation reach so far?  Asks the file only where this session has not seen it so long; it is locked, and so not cut. */
+extern bool benchorch_has_block(Relation rel, BlockNumber block);
+
 /* Begins a scan, with keys on columns of the index, under a new snapshot. */
 extern void benchorch_scan(Table *table, ScanKeyData *keys, int n);
 /* Other keys of its index, under the same snapshot. */
