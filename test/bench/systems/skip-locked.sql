@@ -52,12 +52,6 @@ UPDATE jobs SET status = 'completed', completed_at = now() WHERE id = ANY ({ids}
 -- @complete one
 UPDATE jobs SET status = 'completed', completed_at = now() WHERE id = {id}::bigint
 
--- @next
-WITH completed AS (UPDATE jobs SET status = 'completed', completed_at = now() WHERE id = {id}::bigint)
-UPDATE jobs SET status = 'running', started_at = now() WHERE id IN
-	(SELECT id FROM jobs WHERE status = 'pending' ORDER BY priority, id LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING *
-
 -- @store
 WITH stored AS (INSERT INTO job_results (job_id, result) SELECT * FROM unnest({ids}::bigint[], {results}::jsonb[]))
 UPDATE jobs SET status = 'completed', completed_at = now() WHERE id = ANY ({ids}::bigint[])
