@@ -233,5 +233,93 @@ SELECT benchorch.update_status(id, 'cancelled') AS now, count(*) FROM benchorch.
 SELECT count(*), min(batch_size) FROM benchorch.claim_batch(250, 100000, model_version_id => :fair);
 SELECT count(*), min(batch_size) FROM benchorch.claim_batch(250, 100000, (SELECT id FROM benchorch.workers WHERE name = 'fair1'));
 SELECT * FROM benchorch.check_invariants();
+
+-- claim_next: completes one and claims the next, under the same claim where that was its only config
+SELECT count(benchorch.cancel(id)) FROM benchorch.model_versions;
+SELECT benchorch.reset_stale(0);
+SELECT count(benchorch.release(id)) FROM benchorch.workers;
+\set next '\'00000000-0000-0000-0000-000000000005\''
+SELECT benchorch.register_model('m5', :next) IS NOT NULL AS registered;
+SELECT benchorch.create_template('nine', '{"hardware": ["g5.xlarge"], "frameworks": ["vLLM"], "workloads": ["qa"], "batch_sizes": [1, 2, 3, 4, 5, 6, 7, 8, 9], "sequence_lengths": [1024]}') > 0 AS made;
+SELECT created FROM benchorch.populate_matrix(:next, template => 'nine');
+CREATE FUNCTION pg_temp.look() RETURNS TABLE (statuses text, claims bigint, counted boolean, broken bigint) LANGUAGE sql AS $$
+	SELECT (SELECT string_agg(status, ' ' ORDER BY batch_size) FROM benchorch.benchmark_configs WHERE model_version_id = '00000000-0000-0000-0000-000000000005'),
+		(SELECT count(*) FROM benchorch.claims), (SELECT (benchorch.progress('00000000-0000-0000-0000-000000000005') ->> 'completed')::bigint = count(*)
+		FROM benchorch.benchmark_configs WHERE status = 'completed' AND model_version_id = '00000000-0000-0000-0000-000000000005'),
+		(SELECT count(*) FROM benchorch.check_invariants()) $$;
+SELECT pg_temp.refusal('SELECT benchorch.claim_next(1)');
+SELECT pg_temp.refusal('SELECT benchorch.claim_next(claim_id => 1)');
+SELECT pg_temp.refusal('SELECT benchorch.claim_next(priority_threshold => NULL)');
+SELECT pg_temp.refusal('SELECT benchorch.claim_next(0, 0)');
+-- without a config it only claims
+SELECT config_id AS c1, claim_id AS k1, batch_size, attempt, lease_expires_at IS NULL AS no_lease FROM benchorch.claim_next() \gset first_
+SELECT :first_batch_size AS batch_size, :first_attempt AS attempt, :'first_no_lease' AS no_lease;
+SELECT * FROM pg_temp.look();
+SELECT config_id AS c2, claim_id AS k2, batch_size FROM benchorch.claim_next(:first_c1, :first_k1) \gset second_
+SELECT :second_batch_size AS batch_size, :second_k2 = :first_k1 AS same_claim, :second_c2 <> :first_c1 AS other_config;
+SELECT * FROM pg_temp.look();
+SELECT config_ids = ARRAY[:second_c2]::bigint[] AS claim_has_it FROM benchorch.claims;
+-- what is late, or another's, is refused, and nothing is claimed; what is completed already stays so, and the next claim is a new one
+SELECT pg_temp.refusal(format('SELECT benchorch.claim_next(%s, %s)', :second_c2, :first_k1 + 1)) ~ '^BO001' AS refused;
+SELECT pg_temp.refusal(format('SELECT benchorch.claim_next(%s, %s)', 999999999, :first_k1)) ~ '^BO001' AS refused;
+SELECT pg_temp.refusal(format('SELECT benchorch.claim_next(%s, %s, worker_id => %L)', :second_c2, :second_k2, 'ffffffff-0000-0000-0000-000000000000')) ~ '^42704' AS refused;
+SELECT * FROM pg_temp.look();
+SELECT batch_size, claim_id = :first_k1 AS same_claim FROM benchorch.claim_next(:first_c1, :first_k1);
+SELECT * FROM pg_temp.look();
+-- a config that was claimed before begins a claim of its own: no pair is used twice
+SELECT batch_size FROM benchorch.claim_next();
+SELECT benchorch.update_status(id, 'pending') FROM benchorch.benchmark_configs WHERE model_version_id = :next AND batch_size = 6;
+UPDATE benchorch.benchmark_configs SET priority = -1 WHERE model_version_id = :next AND batch_size = 6;
+SELECT batch_size, attempt, claim_id = :second_k2 AS same_claim, config_id AS c3, claim_id AS k3 FROM benchorch.claim_next(:second_c2, :second_k2) \gset third_
+SELECT :third_batch_size AS batch_size, :third_attempt AS attempt, :'third_same_claim' AS same_claim;
+SELECT * FROM pg_temp.look();
+-- from one claim of several each begins a new one, and the last that is left of it ends it
+SELECT count(*) FROM benchorch.claim_next(:third_c3, :third_k3, priority_threshold => -1);
+CREATE TEMP TABLE pair AS SELECT * FROM benchorch.claim_batch(2);
+SELECT n.batch_size, n.claim_id = p.claim_id AS same_claim FROM (SELECT * FROM pair ORDER BY batch_size LIMIT 1) AS p, LATERAL benchorch.claim_next(p.config_id, p.claim_id) AS n;
+SELECT * FROM pg_temp.look();
+SELECT count(*) FROM (SELECT * FROM pair ORDER BY batch_size DESC LIMIT 1) AS p, LATERAL benchorch.claim_next(p.config_id, p.claim_id) AS n;
+SELECT * FROM pg_temp.look();
+-- the last ones: nothing follows, and the model is ranked
+SELECT count(benchorch.update_status(id, 'cancelled')) FROM benchorch.benchmark_configs WHERE model_version_id = :next AND status = 'pending';
+SELECT count(n) AS more FROM benchorch.benchmark_configs AS c, LATERAL benchorch.claim_next(c.id, c.claim_id) AS n
+WHERE c.model_version_id = :next AND c.status = 'running';
+SELECT finalized_at IS NOT NULL AS ranked FROM benchorch.model_versions WHERE id = :next;
+SELECT * FROM pg_temp.look();
+-- of a worker: the same, with a lease; under another worker, or none, the claim does not go on
+DELETE FROM benchorch.benchmark_configs;
+DELETE FROM benchorch.archived_configs;
+SELECT created FROM benchorch.populate_matrix(:next, template => 'nine');
+SELECT benchorch.register_worker('g5', 'g5.xlarge', '{vLLM}') AS g5, benchorch.register_worker('h5', 'g5.xlarge', '{vLLM}') AS h5 \gset
+CREATE TEMP TABLE steps (n int, who text, config_id bigint, claim_id bigint, lease boolean);
+DO $$
+DECLARE
+	w	text;
+	n	int := 0;
+BEGIN
+	FOREACH w IN ARRAY '{g5,g5,h5,nobody,nobody,g5}'::text[] LOOP
+		n := n + 1;
+		INSERT INTO steps SELECT n, w, c.config_id, c.claim_id, c.lease_expires_at > now() FROM benchorch.claim_next((SELECT s.config_id FROM steps AS s ORDER BY s.n DESC LIMIT 1),
+			(SELECT s.claim_id FROM steps AS s ORDER BY s.n DESC LIMIT 1), worker_id => (SELECT id FROM benchorch.workers WHERE name = w)) AS c;
+	END LOOP;
+END $$;
+SELECT n, who, claim_id = lag(claim_id) OVER (ORDER BY n) AS same_claim, lease FROM steps ORDER BY n;
+SELECT l.config_ids = ARRAY[s.config_id] AS its, w.name FROM benchorch.claims AS l JOIN steps AS s USING (claim_id) LEFT JOIN benchorch.workers AS w ON w.id = l.worker_id;
+SELECT * FROM pg_temp.look();
+-- a worker that drains is given nothing more, and its last completion stands, though its lease has run out
+UPDATE benchorch.workers SET state = 'draining' WHERE name = 'g5';
+UPDATE benchorch.worker_leases SET expires_at = now() - interval '1 minute';
+SELECT count(n) AS more FROM (SELECT * FROM steps ORDER BY n DESC LIMIT 1) AS s, LATERAL benchorch.claim_next(s.config_id, s.claim_id, worker_id => :'g5') AS n;
+SELECT * FROM pg_temp.look();
+-- in a transaction of its own claims it can be rolled back, to a savepoint too
+BEGIN;
+SELECT config_id AS c, claim_id AS k FROM benchorch.claim_next() \gset last_
+SAVEPOINT s;
+SELECT count(*) FROM benchorch.claim_next(:last_c, :last_k);
+ROLLBACK TO s;
+SELECT * FROM pg_temp.look();
+SELECT count(*) FROM benchorch.claim_next(:last_c, :last_k);
+ROLLBACK;
+SELECT * FROM pg_temp.look();
 DROP EXTENSION benchorch CASCADE;
 CREATE EXTENSION benchorch;

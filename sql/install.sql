@@ -29,7 +29,7 @@ SELECT p.proname AS function, pg_get_function_arguments(p.oid) AS arguments
 FROM pg_proc p
 WHERE p.pronamespace = 'benchorch'::regnamespace AND p.proname IN (
 	'seed_reference_data', 'register_model', 'register_hardware', 'register_framework', 'register_workload', 'create_template',
-	'register_worker', 'populate_matrix', 'claim_batch', 'start', 'hand_in', 'hand_in_many', 'complete', 'complete_many',
+	'register_worker', 'populate_matrix', 'claim_batch', 'claim_next', 'start', 'hand_in', 'hand_in_many', 'complete', 'complete_many',
 	'update_status', 'update_many', 'heartbeat', 'release', 'reset_stale', 'schedule_maintenance', 'unschedule_maintenance',
 	'progress', 'list_configs', 'watch', 'finalize', 'check_invariants', 'cancel', 'retry_failed', 'archive_completed',
 	'grant_worker', 'grant_operator', 'grant_reader', 'submit', 'pause', 'resume', 'reprioritize', 'drain_worker',

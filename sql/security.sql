@@ -38,6 +38,7 @@ FROM (VALUES
 	('register_worker', $$SELECT benchorch.register_worker('other', 'g5.xlarge', '{vLLM}')$$),
 	('claim_batch', $$SELECT benchorch.claim_batch(1)$$),
 	('claim_batch with worker', $$SELECT benchorch.claim_batch(1, worker_id => :w)$$),
+	('claim_next', $$SELECT benchorch.claim_next(:c, :k)$$),
 	('start', $$SELECT benchorch.start(:c, :k)$$),
 	('heartbeat', $$SELECT benchorch.heartbeat(:w, ARRAY[:c], 'log')$$),
 	('hand_in', $$SELECT benchorch.hand_in(:c, :k, 'ok', '{"output_tokens_per_s": 1}')$$),

@@ -245,12 +245,17 @@ claim_for(FunctionCallInfo fcinfo, int first, int wanted, bool has_config, PutTa
 	benchorch_lock_configs_table();
 	if (claim->has_model)
 		benchorch_require_model(&claim->model_version_id);
-	if (has_config && complete(PG_GETARG_INT64(0), PG_GETARG_INT64(1), &handover))
-		claim->after = &handover;
 	/* what its transaction did before, it may hold */
 	claim->holds = TransactionIdIsValid(GetTopTransactionIdIfAny());
-	claim->claim_id = claim->after && goes_on(claim, claim->after) ? claim->after->claim_id : benchorch_new_claim_id();
 	slot = begin_try(claim);
+	/* behind the lease, for which a claim waits */
+	if (has_config)
+	{
+		claim->holds = true;
+		if (complete(PG_GETARG_INT64(0), PG_GETARG_INT64(1), &handover))
+			claim->after = &handover;
+	}
+	claim->claim_id = claim->after && goes_on(claim, claim->after) ? claim->after->claim_id : benchorch_new_claim_id();
 	benchorch_wake_delayed(&claim->holds);
 	swept = benchorch_sweep_now_and_then(&claim->holds);
 

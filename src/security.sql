@@ -48,7 +48,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM benchorch.grant_functions(role, ARRAY['register_worker', 'match_hardware', 'claim_batch', 'claim_runs', 'describe_run', 'start', 'hand_in', 'hand_in_many',
+	PERFORM benchorch.grant_functions(role, ARRAY['register_worker', 'match_hardware', 'claim_batch', 'claim_next', 'claim_runs', 'describe_run', 'start', 'hand_in', 'hand_in_many',
 		'complete', 'complete_many', 'update_status', 'update_many', 'heartbeat', 'announce', 'release', 'release_waiting', 'left_for',
 		'explain_empty']);
 	EXECUTE format('GRANT SELECT ON benchorch.frameworks TO %I', role);

@@ -33,7 +33,9 @@ my @answer = (
 	q{SELECT 'ack', :c, :k FROM benchorch.hand_in_many(ARRAY[:c], ARRAY[:k], '{ok}', ARRAY['{"x": 1}'::bytea]) WHERE sqlstate IS NULL;},
 	q{SELECT 'ack', :c, :k WHERE benchorch.update_status(:c, 'completed', claim_id => :k) = 'completed';},
 	q{SELECT 'ack', :c, :k FROM benchorch.update_many(ARRAY[:c], ARRAY[:k], 'completed') WHERE sqlstate IS NULL;});
-append_to_file($calls, "SELECT config_id AS c, claim_id AS k FROM benchorch.claim_batch(1) \\gset\n$answer[$_ % @answer]\n") foreach 1 .. 3000;
+# and some that complete one with the claim of the next
+my $next = "\\set done 'ack ' :c ' ' :k\nSELECT config_id AS c, claim_id AS k FROM benchorch.claim_next(:c, :k) \\gset\n\\if :ERROR\n\\else\n\\echo :done\n\\endif\n";
+append_to_file($calls, "SELECT config_id AS c, claim_id AS k FROM benchorch.claim_batch(1) \\gset\n" . ($next x ($_ % 4)) . "$answer[$_ % @answer]\n") foreach 1 .. 3000;
 
 my %acknowledged;
 my $twice = 0;

@@ -145,6 +145,10 @@ sub operation
 		[ 20, "SELECT config_id, claim_id, attempt FROM benchorch.claim_batch($wanted)", %claim, threshold => 1000 ],
 		[ 20, "SELECT config_id, claim_id, attempt FROM benchorch.claim_batch($wanted, worker_id => '$worker')", %claim, threshold => 1000, worker => $worker ],
 		[ 4, "SELECT config_id, claim_id, attempt FROM benchorch.claim_batch($wanted, $threshold, model_version_id => $model)", %claim, threshold => $threshold, model => $m ],
+		[ 12, "SELECT config_id, claim_id, attempt FROM benchorch.claim_next($c, $k)", kind => 'next', to_status => 'completed', %fenced, wanted => 1, threshold => 1000 ],
+		[ 12, "SELECT config_id, claim_id, attempt FROM benchorch.claim_next($c, $k, $threshold, '$worker')",
+			kind => 'next', to_status => 'completed', %fenced, wanted => 1, threshold => $threshold, worker => $worker ],
+		[ 4, "SELECT config_id, claim_id, attempt FROM benchorch.claim_next(model_version_id => $model)", kind => 'claim', wanted => 1, threshold => 1000, model => $m ],
 		[ 16, "SELECT benchorch.start($c, $k)", kind => 'start', answers => 'status', %fenced ],
 		[ 12, "SELECT accepted, status, result_id FROM benchorch.hand_in($c, $k, 'ok', '{\"x\": 1}')", kind => 'complete', answers => 'hand_in', %fenced ],
 		[ 2, "SELECT accepted, status, result_id FROM benchorch.hand_in($c, $k, 'ok', 'no result')", kind => 'fail', outcome => 'bad_output', answers => 'hand_in', %fenced ],
@@ -222,7 +226,7 @@ sub at_it
 		$op->{to} = clock_gettime(CLOCK_MONOTONIC);
 		@$op{ keys %$answer } = values %$answer;
 		push @done, $op;
-		next if $op->{kind} ne 'claim';
+		next if $op->{kind} !~ /^(claim|next)$/;
 		push @$held, map { [ @$_[ 0, 1, 2 ] ] } @{ $op->{rows} };
 		splice @$held, 0, -60 if @$held > 60;
 	}

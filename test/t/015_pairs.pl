@@ -80,6 +80,11 @@ my %verbs = (
 	'claim_batch' => 'SELECT count(*) FROM benchorch.claim_batch(2, model_version_id => $m)',
 	'claim_batch, its worker' => 'SELECT count(*) FROM benchorch.claim_batch(2, worker_id => $w, model_version_id => $m)',
 	'claim_batch, another worker' => 'SELECT count(*) FROM benchorch.claim_batch(2, worker_id => $v, model_version_id => $m)',
+	'claim_next' => 'SELECT count(*) FROM benchorch.claim_next($c3, $k3, model_version_id => $m)',
+	'claim_next, its worker' => 'SELECT count(*) FROM benchorch.claim_next($c2, $k2, worker_id => $w, model_version_id => $m)',
+	# the second goes on under the claim of the first
+	'claim_next, twice' => 'SELECT count(*) FROM benchorch.claim_next($c1, $k1, worker_id => $w, model_version_id => $m) AS n,
+		LATERAL benchorch.claim_next(n.config_id, n.claim_id, worker_id => $w, model_version_id => $m)',
 	'start' => 'SELECT benchorch.start($c2, $k2)',
 	'hand_in ok' => q{SELECT benchorch.hand_in($c1, $k1, 'ok', '{"x": 1}')},
 	'hand_in crash, the third' => q{SELECT benchorch.hand_in($c1, $k1, 'crash', '')},

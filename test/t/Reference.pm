@@ -208,6 +208,8 @@ my %steps;
 		return { verb => 'put_back', state => put_back($c, 1) } if $op->{to_status} eq 'pending';
 		return { verb => 'settle', state => settled($c, $op->{to_status}) };
 	},
+	# completes what it names, and claims
+	next => sub { my @given = @_; return map { $steps{$_}->(@given) } qw(complete claim); },
 	heartbeat => sub { return },
 	release => sub {
 		my ($self, $op, $id, $c) = @_;
@@ -366,6 +368,9 @@ sub enter
 	$op->{ended}{$id} = $before->{claim} if $before->{status} eq 'running';
 	$self->note_success($before) if $step->{verb} eq 'complete';
 	$self->note_failure($op, $id, $before, $step) if $step->{attempt};
+	# a pair is never used again
+	$self->problem($op, "config $id is claimed under a token that it had before")
+	  if $step->{verb} eq 'take' && $self->{pairs}{$id}{ $now{claim} }++ && !$op->{rolled_back};
 	push @{ $op->{entries} }, { config => $id, verb => $step->{verb}, before => $before, after => $step->{state} };
 	add($self->{configs}{$id}, $op, $step->{state});
 }
@@ -613,6 +618,11 @@ sub check_answer
 
 	return $self->problem($op, "refused: $op->{message}") if $op->{sqlstate} && ($op->{may_refuse} // '') !~ /$op->{sqlstate}/;
 	return $self->check_claim($op) if $op->{kind} eq 'claim';
+	if ($op->{kind} eq 'next')
+	{
+		$self->check_pair({ %$op, answers => 'status' }, $op->{pairs}[0], [ $op->{sqlstate} || 'completed' ]);
+		return $op->{sqlstate} ? undef : $self->check_claim($op);
+	}
 	if ($answers eq 'count')
 	{
 		my $n = $op->{kind} eq 'reset' ? grep { $_->{verb} eq 'lost' } @$entries : $op->{kind} eq 'insert' ? $op->{inserted} // 0 : @$entries;
@@ -702,7 +712,7 @@ sub check
 		$latest = $op->{to} if $op->{to} > $latest;
 		$self->{alone} += $op->{alone};
 		# who holds what: the token says
-		$op->{token} = $op->{rows}[0] ? $op->{rows}[0][1] : 0 if $op->{kind} eq 'claim';
+		$op->{token} = $op->{rows}[0] ? $op->{rows}[0][1] : 0 if $op->{kind} =~ /^(claim|next)$/;
 		$self->{claims}{ $op->{token} } = $op->{worker} if $op->{token};
 	}
 	foreach my $i (reverse 0 .. $#$journal)
@@ -734,7 +744,7 @@ sub check
 		next if $op->{rolled_back};
 		$self->check_answer($op);
 		$self->check_debts($op);
-		$self->check_ends($op) if $op->{alone} && $op->{kind} =~ /^(claim|reset|heartbeat)$/;
+		$self->check_ends($op) if $op->{alone} && !$op->{sqlstate} && $op->{kind} =~ /^(claim|next|reset|heartbeat)$/;
 		delete $op->{configs_after};
 	}
 	# at rest: only the last states of what is there count from here on
