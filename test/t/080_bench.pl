@@ -22,7 +22,7 @@ sub bench
 }
 
 my @systems = qw(skip-locked benchorch benchorch-workers);
-my @measures = qw(batch-100 batch-1-own results-100 pending-10k);
+my @measures = qw(batch-100 batch-1-own batch-1-once results-100 pending-10k);
 my ($status, $output) = bench('--systems', join(',', @systems), '--measures', join(',', @measures));
 is($status, 0, 'it runs to its end') or diag $output;
 my @runs = map { decode_json($_) } split /\n/, slurp_file("$copy/bench.json");
