@@ -367,13 +367,6 @@ struct Claim
 	PutTaken	put;
 };
 
-/* ---------------------------------------------------------------- in claim.c */
-
-/* A claim_id that was never handed out. */
-extern int64 benchorch_new_claim_id(void);
-
-/* ----------------------------------------------------------------- in take.c */
-
 /*
  * Makes running what of the hinted configs (ids with the priorities that their
  * chunk says) is pending and of the lane (0: any); adds the rows to the
@@ -402,6 +395,11 @@ benchorch_is_paused(const Claim *claim, const pg_uuid_t *model_version_id)
 			return true;
 	return false;
 }
+
+/* ---------------------------------------------------------------- in claim.c */
+
+/* A claim_id that was never handed out. */
+extern int64 benchorch_new_claim_id(void);
 
 /* --------------------------------------------------------------- in runner.c */
 

@@ -136,7 +136,11 @@ extern bool benchorch_is_plain(const Table *table);
 
 extern int benchorch_columns(const Table *table);
 
-/* Does the relation reach so far?  Asks the file only where this session has not seen it so long; it is locked, and so not cut. */
+/*
+ * Does the relation, which is open and locked, reach so far?  Its file is asked
+ * only where this session has not seen it so long: nobody cuts what is locked,
+ * and who has cut it before has told all sessions.
+ */
 extern bool benchorch_has_block(Relation rel, BlockNumber block);
 
 /* Begins a scan, with keys on columns of the index, under a new snapshot. */
