@@ -311,6 +311,14 @@ UPDATE benchorch.workers SET state = 'draining' WHERE name = 'g5';
 UPDATE benchorch.worker_leases SET expires_at = now() - interval '1 minute';
 SELECT count(n) AS more FROM (SELECT * FROM steps ORDER BY n DESC LIMIT 1) AS s, LATERAL benchorch.claim_next(s.config_id, s.claim_id, worker_id => :'g5') AS n;
 SELECT * FROM pg_temp.look();
+-- what the claim that goes on has completed itself, and is to be measured anew, is taken under another one
+SELECT config_id AS c, claim_id AS k FROM benchorch.claim_next() \gset first_
+SELECT config_id AS c, claim_id AS k, claim_id = :first_k AS same_claim FROM benchorch.claim_next(:first_c, :first_k) \gset second_
+SELECT benchorch.register_framework('vLLM', '{"version": "newer"}') IS NOT NULL AS registered;
+SELECT changed > 0 AS changed FROM benchorch.rerun_changed(:next);
+UPDATE benchorch.benchmark_configs SET priority = -1 WHERE id = :first_c;
+SELECT config_id = :first_c AS again, attempt, :'second_same_claim' AS went_on, claim_id = :first_k AS same_claim FROM benchorch.claim_next(:second_c, :second_k);
+SELECT count(benchorch.update_status(id, 'skipped', 'x')) FROM benchorch.benchmark_configs WHERE status = 'running';
 -- in a transaction of its own claims it can be rolled back, to a savepoint too
 BEGIN;
 SELECT config_id AS c, claim_id AS k FROM benchorch.claim_next() \gset last_
