@@ -259,7 +259,8 @@ static void
 work_joined(Client *client)
 {
 	const Run  *run = client->run;
-	bool		by_next = run->way == WAY_ONE_TRANSACTION && run->completion != &run->system->store && run->system->next.sql;
+	bool		by_next = run->way == WAY_ONE_TRANSACTION && run->system->next.sql &&
+		run->completion != &run->system->store;
 	double		fed_at = now();
 
 	claim(client);

@@ -15,7 +15,7 @@ typedef enum Way
 	WAY_FLUSHED,				/* two transactions, both flushed */
 	WAY_UNFLUSHED,				/* two transactions, the claim's not flushed */
 	WAY_ONE_TRIP,				/* completion and the next claim in one round trip, the claim not flushed */
-	WAY_ONE_TRANSACTION,		/* completion and the next claim in one transaction, flushed, in one call if there is one */
+	WAY_ONE_TRANSACTION,		/* both in one transaction, flushed, and in one call if there is one for that */
 	NUM_WAYS
 } Way;
 
