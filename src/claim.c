@@ -345,13 +345,13 @@ benchorch_claim_runs(PG_FUNCTION_ARGS)
 static Datum
 claim_next(PG_FUNCTION_ARGS)
 {
-	bool		has_config = !(PG_ARGISNULL(0) && PG_ARGISNULL(1));
+	bool		has_config = !PG_ARGISNULL(0);
 
-	if (has_config)
-	{
-		benchorch_require(fcinfo, 0, "config_id");
-		benchorch_require(fcinfo, 1, "claim_id");
-	}
+	if (has_config == PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be NULL", has_config ? "claim_id" : "config_id"),
+				 errhint("Give both, to complete the config first, or neither, only to claim one.")));
 	return claim_for(fcinfo, 2, 1, has_config, benchorch_put_claimed);
 }
 

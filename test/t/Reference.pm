@@ -744,7 +744,7 @@ sub check
 		next if $op->{rolled_back};
 		$self->check_answer($op);
 		$self->check_debts($op);
-		$self->check_ends($op) if $op->{alone} && !$op->{sqlstate} && $op->{kind} =~ /^(claim|next|reset|heartbeat)$/;
+		$self->check_ends($op) if $op->{alone} && ($op->{kind} =~ /^(claim|reset|heartbeat)$/ || $op->{kind} eq 'next' && !$op->{sqlstate});
 		delete $op->{configs_after};
 	}
 	# at rest: only the last states of what is there count from here on
