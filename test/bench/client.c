@@ -136,17 +136,24 @@ note(Client *client, double claim, double both, int configs)
 }
 
 static void
-claim(Client *client)
+claim_by(Client *client, const Call *call)
 {
-	const Run  *run = client->run;
-	bool		unflushed = run->way == WAY_UNFLUSHED || run->way == WAY_ONE_TRIP;
 	const char *values[NUM_PARAMETERS];
 	PGresult   *result;
 
 	set_values(client, values);
-	result = run_call(client->connection, unflushed ? &run->system->claim_unflushed : &run->system->claim, values);
+	result = run_call(client->connection, call, values);
 	take(client, result);
 	PQclear(result);
+}
+
+static void
+claim(Client *client)
+{
+	const Run  *run = client->run;
+	bool		unflushed = run->way == WAY_UNFLUSHED || run->way == WAY_ONE_TRIP;
+
+	claim_by(client, unflushed ? &run->system->claim_unflushed : &run->system->claim);
 }
 
 static void
@@ -170,19 +177,6 @@ next_result(Client *client)
 	if (status != PGRES_PIPELINE_SYNC && PQgetResult(client->connection) != NULL)
 		die("a pipeline has brought more than one result for a call");
 	return result;
-}
-
-/* The same in one statement. */
-static void
-complete_by_next(Client *client)
-{
-	const char *values[NUM_PARAMETERS];
-	PGresult   *result;
-
-	set_values(client, values);
-	result = run_call(client->connection, &client->run->system->next, values);
-	take(client, result);
-	PQclear(result);
 }
 
 /* Completes what is held and claims more, without waiting in between. */
@@ -274,7 +268,7 @@ work_joined(Client *client)
 		else
 		{
 			if (by_next)
-				complete_by_next(client);
+				claim_by(client, &run->system->next);	/* which completes what is held */
 			else
 				complete_and_claim(client);
 			note(client, NAN, now() - begin, n);
